@@ -1,0 +1,171 @@
+package ckpt
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Source is what a loader needs of a checkpoint. Implementations may compute
+// their tensors, e.g. dequantize packed ones.
+type Source interface {
+	// Infos lists the tensors in ascending order of their names.
+	Infos() []Info
+	// Bytes returns a tensor's row-major little-endian data. The slice is
+	// read-only and valid until Close.
+	Bytes(name string) (Info, []byte, error)
+	// Close releases the data; slices that Bytes returned must not be used
+	// afterwards.
+	Close() error
+}
+
+// Header is what HeaderOnly knows of a checkpoint.
+type Header struct {
+	Path     string            // as given
+	Infos    []Info            // ascending by name
+	Metadata map[string]string // of all files; never nil
+	Files    []string          // paths of the safetensors files, ascending
+	Bytes    int64             // size of these files on disk, headers included
+}
+
+// HeaderOnly reads the headers of a checkpoint (see Open for what path may be)
+// and neither maps nor reads tensor data: a 4 GB checkpoint costs a few
+// hundred kB. The checks are the same as those of Open.
+func HeaderOnly(path string) (*Header, error) {
+	l, headers, err := readHeaders(path)
+	if err != nil {
+		return nil, err
+	}
+	return newHeader(path, l, headers), nil
+}
+
+// Reader is an opened checkpoint; it implements Source.
+type Reader struct {
+	head  *Header
+	index map[string]place
+	maps  [][]byte
+}
+
+// place is where a tensor's data lies: bytes [begin, end) of map number file.
+type place struct {
+	info             Info
+	file, begin, end int64
+}
+
+// Open maps a checkpoint into memory: a .safetensors file, an .index.json file
+// or a folder that holds model.safetensors or model.safetensors.index.json.
+// It reads and checks all headers; tensor data is read when it is touched.
+// The files must not be changed in place while the Reader is open; Write
+// replaces files by rename, which is safe.
+func Open(path string) (*Reader, error) {
+	l, headers, err := readHeaders(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{head: newHeader(path, l, headers), index: map[string]place{}}
+	for i, h := range headers {
+		data, err := mapFile(l.files[i], h.size)
+		if err != nil {
+			r.Close()
+			return nil, fmt.Errorf("ckpt: map %s: %w", l.files[i], err)
+		}
+		r.maps = append(r.maps, data)
+		for _, e := range h.entries {
+			r.index[e.Name] = place{e.Info, int64(i), h.data + e.begin, h.data + e.end}
+		}
+	}
+	return r, nil
+}
+
+// Infos lists the tensors in ascending order of their names; the caller owns
+// the slice.
+func (r *Reader) Infos() []Info { return slices.Clone(r.head.Infos) }
+
+// Info returns the description of one tensor; ok is false for an unknown name.
+func (r *Reader) Info(name string) (info Info, ok bool) {
+	p, ok := r.index[name]
+	return p.info, ok
+}
+
+// Header returns what HeaderOnly would.
+func (r *Reader) Header() *Header { return r.head }
+
+// Metadata returns the string map that the files carry; never nil.
+func (r *Reader) Metadata() map[string]string { return maps.Clone(r.head.Metadata) }
+
+// Bytes returns a tensor's data as a read-only slice of the mapping, without a
+// copy. Writing to it crashes; it is valid until Close.
+func (r *Reader) Bytes(name string) (Info, []byte, error) {
+	p, ok := r.index[name]
+	if !ok {
+		return Info{}, nil, fmt.Errorf("ckpt: %s: no tensor %q", r.head.Path, name)
+	}
+	if r.maps == nil {
+		return Info{}, nil, fmt.Errorf("ckpt: %s: closed", r.head.Path)
+	}
+	return p.info, r.maps[p.file][p.begin:p.end:p.end], nil
+}
+
+// Close unmaps the files. A second call does nothing.
+func (r *Reader) Close() error {
+	var first error
+	for _, m := range r.maps {
+		if err := syscall.Munmap(m); err != nil && first == nil {
+			first = fmt.Errorf("ckpt: unmap %s: %w", r.head.Path, err)
+		}
+	}
+	r.maps = nil
+	return first
+}
+
+// readHeaders resolves path and reads every header of the checkpoint.
+func readHeaders(path string) (*layout, []*fileHeader, error) {
+	l, err := locate(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ckpt: %w", err)
+	}
+	headers := make([]*fileHeader, len(l.files))
+	for i, f := range l.files {
+		if headers[i], err = headerOf(f); err != nil {
+			return nil, nil, fmt.Errorf("ckpt: %w", err)
+		}
+	}
+	if err := l.checkShards(headers); err != nil {
+		return nil, nil, fmt.Errorf("ckpt: %w", err)
+	}
+	return l, headers, nil
+}
+
+func newHeader(path string, l *layout, headers []*fileHeader) *Header {
+	out := &Header{Path: path, Files: l.files, Metadata: map[string]string{}}
+	for _, h := range headers {
+		maps.Copy(out.Metadata, h.metadata)
+		out.Bytes += h.size
+		for _, e := range h.entries {
+			out.Infos = append(out.Infos, e.Info)
+		}
+	}
+	slices.SortFunc(out.Infos, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// mapFile maps size bytes of a file read-only. The descriptor is not needed
+// afterwards: the mapping keeps the file alive, also when its name is replaced.
+func mapFile(path string, size int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if st.Size() != size {
+		return nil, fmt.Errorf("changed while it was opened: %d bytes, had %d", st.Size(), size)
+	}
+	return syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
+}
