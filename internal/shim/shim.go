@@ -1,0 +1,131 @@
+// Package shim is the C++ that gotch lacks, on the same at::Tensor objects: autograd with explicit roots and gradients,
+// a straight-through function, recomputation, and the runtime's settings (seed, threads, memory, CUDA).
+//
+// Arguments are borrowed, results are owned by the caller. The functions keep their arguments alive until they return;
+// they do not lock the OS thread: package tensor does.
+package shim
+
+// #cgo CXXFLAGS: -std=c++17 -O2 -g0 -w -fopenmp -D_GLIBCXX_USE_CXX11_ABI=0
+// #cgo CXXFLAGS: -isystem ${SRCDIR}/../../.deps/torch/include -isystem ${SRCDIR}/../../.deps/torch/include/torch/csrc/api/include
+// #cgo LDFLAGS: -L${SRCDIR}/../../.deps/torch/lib -ltorch_cpu -lc10 -l:libgomp.so.1 -lstdc++ -ldl
+// #cgo LDFLAGS: -Wl,-rpath,${SRCDIR}/../../.deps/torch/lib -Wl,-rpath-link,${SRCDIR}/../../.deps/torch/lib -Wl,--allow-shlib-undefined
+// #include <stdlib.h>
+// #include "shim.h"
+import "C"
+
+import (
+	"errors"
+	"runtime"
+	"unsafe"
+
+	"github.com/sugarme/gotch/ts"
+)
+
+func failure(rc C.int, e *C.char) error {
+	if rc == 0 {
+		return nil
+	}
+	defer C.free(unsafe.Pointer(e))
+	return errors.New(C.GoString(e))
+}
+
+func raw(t *ts.Tensor) C.T {
+	if t == nil {
+		return nil
+	}
+	return C.T(t.Ctensor())
+}
+
+func raws(l []*ts.Tensor) []C.T {
+	r := make([]C.T, len(l))
+	for i, t := range l {
+		r[i] = raw(t)
+	}
+	return r
+}
+
+func wrap(p C.T) *ts.Tensor { return ts.FromCtensor(unsafe.Pointer(p)) }
+
+func first(l []C.T) *C.T {
+	if len(l) == 0 {
+		return nil
+	}
+	return &l[0]
+}
+
+func cbool(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Backward accumulates the gradients of outs, seeded with grads (nil: ones for scalars), into inputs' .grad, or into
+// that of every leaf when inputs is empty.
+func Backward(outs, grads []*ts.Tensor, retain, create bool, inputs []*ts.Tensor) error {
+	o, g, in := raws(outs), raws(grads), raws(inputs)
+	var e *C.char
+	rc := C.shim_backward(first(o), first(g), C.int(len(o)), cbool(retain), cbool(create), first(in), C.int(len(in)), &e)
+	runtime.KeepAlive(outs)
+	runtime.KeepAlive(grads)
+	runtime.KeepAlive(inputs)
+	return failure(rc, e)
+}
+
+// Gradient is a handle to t's gradient, or nil when it has none.
+func Gradient(t *ts.Tensor) (*ts.Tensor, error) {
+	var out C.T
+	var e *C.char
+	rc := C.shim_gradient(&out, raw(t), &e)
+	runtime.KeepAlive(t)
+	if err := failure(rc, e); err != nil || out == nil {
+		return nil, err
+	}
+	return wrap(out), nil
+}
+
+// SetGradient replaces t's gradient; g nil means none.
+func SetGradient(t, g *ts.Tensor) error {
+	var e *C.char
+	rc := C.shim_set_gradient(raw(t), raw(g), &e)
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(g)
+	return failure(rc, e)
+}
+
+// GradMode sets recording of the calling OS thread and returns what it was.
+func GradMode(on bool) bool { return C.shim_grad_mode(cbool(on)) != 0 }
+
+// GradEnabled tells whether the calling OS thread records.
+func GradEnabled() bool { return C.shim_grad_enabled() != 0 }
+
+// StraightThrough is value in the forward pass; the gradient goes to proxy, which has value's shape.
+func StraightThrough(value, proxy *ts.Tensor) (*ts.Tensor, error) {
+	var out C.T
+	var e *C.char
+	rc := C.shim_straight_through(&out, raw(value), raw(proxy), &e)
+	runtime.KeepAlive(value)
+	runtime.KeepAlive(proxy)
+	if err := failure(rc, e); err != nil {
+		return nil, err
+	}
+	return wrap(out), nil
+}
+
+// Seed seeds libtorch's generators like torch.manual_seed.
+func Seed(seed int64) { C.shim_seed(C.uint64_t(uint64(seed))) }
+
+// SetThreads sets libtorch's intra-op threads; call it before the first operation.
+func SetThreads(n int) { C.shim_set_threads(C.int(n)) }
+
+// Threads is libtorch's number of intra-op threads.
+func Threads() int { return int(C.shim_threads()) }
+
+// Trim gives freed memory back to the system.
+func Trim() { C.shim_trim() }
+
+// LoadCUDA loads libtorch's CUDA half into the process. It must run before the first query for CUDA.
+func LoadCUDA() error {
+	var e *C.char
+	return failure(C.shim_load_cuda(&e), e)
+}

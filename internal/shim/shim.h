@@ -1,0 +1,32 @@
+// The C side of the shim. A tensor travels as void* to an at::Tensor that the holder owns. Every function that can
+// fail returns 0, or -1 with *err set to a malloc'ed message that the caller frees: no thread-local error state.
+#pragma once
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef void *T;
+
+void shim_free(T t);
+T shim_clone(T t);  // a second handle to the same storage
+
+// autograd.cpp
+int shim_backward(T *outs, T *grads, int n, int retain, int create, T *inputs, int ni, char **err);
+int shim_gradient(T *out, T t, char **err);  // *out stays NULL when there is none
+int shim_set_gradient(T t, T g, char **err);  // g NULL: none
+int shim_grad_mode(int on);                   // returns the previous mode
+int shim_grad_enabled(void);
+int shim_straight_through(T *out, T value, T proxy, char **err);
+int shim_checkpoint(T *outs, int nout, uintptr_t handle, T *ins, int nin, char **err);
+
+// runtime.cpp
+void shim_seed(uint64_t seed);
+void shim_set_threads(int n);
+int shim_threads(void);
+void shim_trim(void);
+int shim_load_cuda(char **err);  // dlopen of libtorch_cuda: 0 loaded, -1 with the loader's reason
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,63 @@
+package nn
+
+import (
+	"fmt"
+
+	"github.com/sugarme/gotch"
+	"github.com/sugarme/gotch/ts"
+)
+
+// DecoderConfig of a stack of blocks.
+type DecoderConfig struct {
+	Attention AttentionConfig
+	Inner     int64 // MLP width
+	Layers    int
+	Rotary    Rotary
+}
+
+// Decoder is a stack of blocks with a final norm. Its input is a sequence of embeddings.
+type Decoder struct {
+	cfg    DecoderConfig
+	Blocks []*Block
+	Norm   *RMSNorm
+}
+
+// NewDecoder declares path.layers.N and path.norm.
+func NewDecoder(path string, cfg DecoderConfig) *Decoder {
+	d := &Decoder{cfg: cfg, Norm: NewRMSNorm(path+".norm", cfg.Attention.Width, cfg.Attention.Eps)}
+	for i := range cfg.Layers {
+		d.Blocks = append(d.Blocks, NewBlock(fmt.Sprintf("%s.layers.%d", path, i), cfg.Attention, cfg.Inner))
+	}
+	return d
+}
+
+// Visit shows the blocks, then the norm.
+func (d *Decoder) Visit(v Visitor) {
+	for _, b := range d.Blocks {
+		b.Visit(v)
+	}
+	d.Norm.Visit(v)
+}
+
+// Forward maps x [B,T,H] to final-normed hidden states [B,T,H]. positions are [B,T]; mask is added to the scores,
+// [B or 1, 1, T, S]; caches are nil, or one per layer.
+func (d *Decoder) Forward(c *Context, x, positions, mask *ts.Tensor, caches []*KVCache) *ts.Tensor {
+	rot := d.cfg.Rotary.Angles(c, positions, x.DType())
+	for i, b := range d.Blocks {
+		var cache *KVCache
+		if caches != nil {
+			cache = caches[i]
+		}
+		x = b.Forward(c, x, rot, mask, cache)
+	}
+	return d.Norm.Forward(c, x)
+}
+
+// CausalMask is [1, 1, T, past+T]: 0 where row i may see row j ≤ past+i, a very negative number elsewhere.
+func CausalMask(c *Context, T, past int64, dtype gotch.DType) *ts.Tensor {
+	seen := c.Tril(c.Ones(gotch.Float, T, past+T), past)
+	return c.To(c.Reshape(c.MulScalar(c.SubScalar(seen, 1), Masked), 1, 1, T, past+T), dtype)
+}
+
+// Masked is the score that hides a row: far below any real one, and finite so that a fully hidden row stays a number.
+const Masked = 1e30

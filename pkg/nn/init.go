@@ -1,0 +1,57 @@
+package nn
+
+import (
+	"fmt"
+
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/sugarme/gotch"
+	"github.com/sugarme/gotch/ts"
+)
+
+// Init gives every parameter of m its initial value in float32 on the CPU: matrices from N(0, std²) with libtorch's
+// generator, seeded here, in the order of the tree; norm gains 1; biases 0.
+func Init(m Module, seed int64, std float64) error {
+	tensor.Seed(seed)
+	for _, p := range Params(m) {
+		err := tensor.Run(func(s *tensor.Scope) error {
+			p.Set(s.Release(initial(s, p, std)))
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("nn: init %s: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
+func initial(s *tensor.Scope, p *Param, std float64) *ts.Tensor {
+	switch p.Initial {
+	case Ones:
+		return s.Ones(gotch.Float, p.Shape...)
+	case Zeros:
+		return s.Zeros(gotch.Float, p.Shape...)
+	}
+	return s.MulScalar(s.Randn(p.Shape...), std)
+}
+
+// Copy gives every parameter of dst a copy of the value of src's parameter of the same name, in dtype.
+func Copy(dst, src Module, dtype gotch.DType) error {
+	from := make(map[string]*Param)
+	for _, p := range Params(src) {
+		from[p.Name] = p
+	}
+	for _, p := range Params(dst) {
+		q := from[p.Name]
+		if q == nil || q.T == nil {
+			return fmt.Errorf("nn: copy: %q has no value in the source", p.Name)
+		}
+		err := tensor.Run(func(s *tensor.Scope) error {
+			p.Set(s.Release(s.Clone(s.To(s.Detach(q.T), dtype))))
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("nn: copy %s: %w", p.Name, err)
+		}
+	}
+	return nil
+}

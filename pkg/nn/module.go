@@ -1,0 +1,97 @@
+package nn
+
+import (
+	"fmt"
+
+	"github.com/sugarme/gotch/ts"
+)
+
+// Initial values of a parameter that is not loaded.
+type Initial int
+
+const (
+	Normal Initial = iota // N(0, std²)
+	Ones
+	Zeros
+)
+
+// Param is a named tensor of a module. T is nil until it is loaded or initialized; the module owns it.
+type Param struct {
+	Name    string // the full checkpoint key
+	Shape   []int64
+	DType   string // safetensors name of a dtype that loading must keep ("I32"); "" follows LoadOptions
+	Initial Initial
+	Frozen  bool // not trained
+	T       *ts.Tensor
+}
+
+// NewParam declares a parameter without storage.
+func NewParam(name string, init Initial, shape ...int64) *Param {
+	return &Param{Name: name, Shape: shape, Initial: init}
+}
+
+// Set replaces the tensor and frees the one before. Params whose storage is not there yet have none to free.
+func (p *Param) Set(t *ts.Tensor) {
+	if p.T != nil && p.T != t {
+		p.T.Drop()
+	}
+	p.T = t
+}
+
+// NumElements is the product of the shape.
+func (p *Param) NumElements() int64 {
+	n := int64(1)
+	for _, d := range p.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Visitor is shown a tree's parts in order. Nil functions skip their kind.
+type Visitor struct {
+	Param func(*Param)
+	Slot  func(*Slot)
+}
+
+// Module is a part of the tree.
+type Module interface {
+	Visit(v Visitor)
+}
+
+// Visit shows p itself; a nil parameter (an absent bias) is passed over.
+func (p *Param) Visit(v Visitor) {
+	if p != nil && v.Param != nil {
+		v.Param(p)
+	}
+}
+
+// Params lists m's parameters in the order of the tree.
+func Params(m Module) []*Param {
+	var out []*Param
+	m.Visit(Visitor{Param: func(p *Param) { out = append(out, p) }})
+	return out
+}
+
+// Slots lists m's projections in the order of the tree.
+func Slots(m Module) []*Slot {
+	var out []*Slot
+	m.Visit(Visitor{Slot: func(s *Slot) { out = append(out, s) }})
+	return out
+}
+
+// EachProjection calls f with every slot and stops at the first error, which gets the path.
+func EachProjection(m Module, f func(path string, s *Slot) error) error {
+	for _, s := range Slots(m) {
+		if err := f(s.Path, s); err != nil {
+			return fmt.Errorf("%s: %w", s.Path, err)
+		}
+	}
+	return nil
+}
+
+// Close frees m's parameters.
+func Close(m Module) {
+	for _, p := range Params(m) {
+		p.Set(nil)
+	}
+}

@@ -1,0 +1,153 @@
+package nn
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/ckpt"
+	"github.com/sugarme/gotch"
+	"github.com/sugarme/gotch/ts"
+)
+
+// dtypes of safetensors that a module can hold.
+var dtypes = map[string]gotch.DType{
+	"F64": gotch.Double, "F32": gotch.Float, "F16": gotch.Half, "BF16": gotch.BFloat16,
+	"I64": gotch.Int64, "I32": gotch.Int, "I16": gotch.Int16, "I8": gotch.Int8, "U8": gotch.Uint8, "BOOL": gotch.Bool,
+}
+
+// DTypeOf is gotch's dtype for a safetensors name such as "BF16".
+func DTypeOf(name string) (gotch.DType, error) {
+	if d, ok := dtypes[name]; ok {
+		return d, nil
+	}
+	return gotch.Invalid, fmt.Errorf("nn: dtype %q has no tensor type", name)
+}
+
+// DTypeName is the safetensors name of a dtype, or "" when the format has none.
+func DTypeName(d gotch.DType) string {
+	for name, t := range dtypes {
+		if t == d {
+			return name
+		}
+	}
+	return ""
+}
+
+// LoadOptions of Load.
+type LoadOptions struct {
+	DType  gotch.DType            // of parameters that fix none themselves; the zero value is not valid
+	Device gotch.Device           // where they go
+	Ignore func(name string) bool // tensors of the source that are not m's business; nil ignores none
+}
+
+// Load fills every parameter of m from src. It is strict: one error lists all missing, unexpected and mis-shaped
+// tensors, and then nothing has been changed. A value that is not finite is an error that names its tensor.
+func Load(m Module, src ckpt.Source, opt LoadOptions) error {
+	params := Params(m)
+	want := make([]ckpt.Info, len(params))
+	for i, p := range params {
+		want[i] = ckpt.Info{Name: p.Name, DType: p.DType, Shape: p.Shape}
+	}
+	var have []ckpt.Info
+	for _, info := range src.Infos() {
+		if opt.Ignore == nil || !opt.Ignore(info.Name) {
+			have = append(have, info)
+		}
+	}
+	if err := ckpt.Check(have, want); err != nil {
+		return err
+	}
+	loaded := make([]*ts.Tensor, len(params))
+	for i, p := range params {
+		t, err := load(p, src, opt)
+		if err != nil {
+			for _, t := range loaded[:i] {
+				t.Drop()
+			}
+			return fmt.Errorf("tensor %q: %w", p.Name, err)
+		}
+		loaded[i] = t
+	}
+	for i, p := range params {
+		p.Set(loaded[i])
+	}
+	return nil
+}
+
+func load(p *Param, src ckpt.Source, opt LoadOptions) (out *ts.Tensor, err error) {
+	info, data, err := src.Bytes(p.Name)
+	if err != nil {
+		return nil, err
+	}
+	from, err := DTypeOf(info.DType)
+	if err != nil {
+		return nil, err
+	}
+	to := opt.DType
+	if p.DType != "" {
+		to = from
+	}
+	err = tensor.Run(func(s *tensor.Scope) error {
+		t, err := tensor.New(from, info.Shape, data)
+		if err != nil {
+			return err
+		}
+		t = s.ToDevice(s.To(s.Own(t), to), opt.Device)
+		// The sum of finite numbers in float64 is finite; NaN and infinity survive it.
+		if isFloat(to) && !s.All(s.Isfinite(s.Must(t.Sum(gotch.Double, false)))) {
+			return fmt.Errorf("holds NaN or infinite values, want finite numbers (dtype %s)", info.DType)
+		}
+		out = s.Release(t)
+		return nil
+	})
+	return out, err
+}
+
+func isFloat(d gotch.DType) bool {
+	return d == gotch.Float || d == gotch.Double || d == gotch.Half || d == gotch.BFloat16
+}
+
+// Tensors are m's parameters as ckpt.Write takes them; float32 ones are stored as dtype ("" keeps float32). They stream:
+// nothing is copied before it is written, and m must live until then.
+func Tensors(m Module, dtype string) ([]ckpt.Tensor, error) {
+	var out []ckpt.Tensor
+	for _, p := range Params(m) {
+		if p.T == nil {
+			return nil, fmt.Errorf("nn: parameter %q has no value", p.Name)
+		}
+		name := DTypeName(p.T.DType())
+		if p.DType == "" && name == "F32" && dtype != "" {
+			name = dtype
+		}
+		to, err := DTypeOf(name)
+		if err != nil {
+			return nil, fmt.Errorf("nn: parameter %q: %w", p.Name, err)
+		}
+		t := p.T
+		out = append(out, ckpt.Tensor{Name: p.Name, DType: name, Shape: p.Shape, Stream: func(w io.Writer) error {
+			return writeTensor(w, t, to)
+		}})
+	}
+	return out, nil
+}
+
+func writeTensor(w io.Writer, t *ts.Tensor, to gotch.DType) error {
+	return tensor.Run(func(s *tensor.Scope) error {
+		b, err := tensor.Bytes(s.To(t, to))
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(b)
+		return err
+	})
+}
+
+// Save writes m's parameters to one safetensors file, atomically; see Tensors for dtype.
+func Save(path string, m Module, dtype string, meta map[string]string) error {
+	tensors, err := Tensors(m, dtype)
+	if err != nil {
+		return err
+	}
+	return ckpt.Write(path, tensors, meta)
+}
