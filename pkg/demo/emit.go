@@ -1,0 +1,138 @@
+package demo
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+)
+
+// State is what the next frame depends on: the text, the speaker and the frame before.
+type State struct {
+	Text    []int32 // distinct text ids
+	Speaker int     // index in Speakers
+	Past    []int32 // codes of the frame before; nil before the first frame
+}
+
+// Code0 writes the exact probabilities of code 0 of the next frame into p (length Codebook) and returns the
+// probability that the utterance ends instead; together they sum to 1. A past frame whose phone is not in the text is
+// an error.
+//
+// The phone of the frame before is read off its code 0. With the probability of staying the next frame has the same
+// phone, else the next one of the text, after the last phone the end. The variant of the phone is drawn anew.
+func (c *Corpus) Code0(p []float64, s State) (end float64, err error) {
+	clear(p)
+	if s.Past == nil {
+		c.variants(p, phoneOf(s.Text[0]), -1, s.Speaker, 1)
+		return 0, nil
+	}
+	phone, variant := int(s.Past[0])/Variants, int(s.Past[0])%Variants
+	pos := -1
+	for i, id := range s.Text {
+		if phoneOf(id) == phone {
+			pos = i
+		}
+	}
+	if pos < 0 {
+		return 0, fmt.Errorf("demo: code 0 of the frame before is %d, of text id %d, want a phone of the text %v", s.Past[0], textID(phone), s.Text)
+	}
+	stay := c.stay(phone, variant, s.Speaker)
+	c.variants(p, phone, variant, s.Speaker, stay)
+	if pos+1 == len(s.Text) {
+		return 1 - stay, nil
+	}
+	c.variants(p, phoneOf(s.Text[pos+1]), variant, s.Speaker, 1-stay)
+	return 0, nil
+}
+
+// stay is the probability that the phone goes on for another frame.
+func (c *Corpus) stay(phone, variant, speaker int) float64 {
+	const bias = 0.55 // about 2.7 frames a phone
+	return 1 / (1 + math.Exp(-(bias + c.stayPhone[phone] + c.stayVariant[variant] + c.staySpeaker[speaker])))
+}
+
+// variants spreads the probability mass over the variants of a phone; past is the variant before, -1 none.
+func (c *Corpus) variants(p []float64, phone, past, speaker int, mass float64) {
+	var w [Variants]float64
+	sum := 0.0
+	for v := range w {
+		x := c.variantPhone[phone][v] + c.variantSpeaker[speaker][v]
+		if past >= 0 {
+			x += c.variantPast[past][v]
+		}
+		w[v] = math.Exp(x)
+		sum += w[v]
+	}
+	for v := range w {
+		p[phone*Variants+v] = mass * w[v] / sum
+	}
+}
+
+// Code writes the exact probabilities of code g (1 … Groups-1) of the next frame into p (length Codebook). lower
+// holds the codes 0 … g-1 of that frame. Every probability is positive.
+func (c *Corpus) Code(p []float64, g int, lower []int32, s State) {
+	one, spk := &c.lower[g-1][lower[g-1]], &c.speaker[g-1][s.Speaker]
+	p = p[:Codebook]
+	for j := range p {
+		p[j] = one[j] * spk[j]
+	}
+	if g > 1 {
+		scale(p, &c.second[g-1][lower[g-2]])
+	}
+	if s.Past != nil {
+		scale(p, &c.past[g-1][s.Past[g]])
+	}
+	sum := 0.0
+	for _, x := range p {
+		sum += x
+	}
+	for j := range p {
+		p[j] /= sum
+	}
+}
+
+func scale(p []float64, by *[Codebook]float64) {
+	for j := range p {
+		p[j] *= by[j]
+	}
+}
+
+// sample draws an utterance of a text. end is reached with probability 1; the length has a geometric tail.
+func (c *Corpus) sample(r *rand.Rand, text []int32, speaker int) [][]int32 {
+	var p [Codebook]float64
+	var frames [][]int32
+	s := State{Text: text, Speaker: speaker}
+	for {
+		end, err := c.Code0(p[:], s)
+		if err != nil {
+			panic(err) // unreachable: s.Past was drawn from this text
+		}
+		u := r.Float64()
+		if u < end {
+			return frames
+		}
+		frame := make([]int32, Groups)
+		frame[0] = draw(p[:], u-end)
+		for g := 1; g < Groups; g++ {
+			c.Code(p[:], g, frame[:g], s)
+			frame[g] = draw(p[:], r.Float64())
+		}
+		frames = append(frames, frame)
+		s.Past = frame
+	}
+}
+
+// draw returns the code at which the cumulative probability exceeds u; rounding at the end gives the last possible one.
+func draw(p []float64, u float64) int32 {
+	last := 0
+	for j, x := range p {
+		if x == 0 {
+			continue
+		}
+		if u < x {
+			return int32(j)
+		}
+		u -= x
+		last = j
+	}
+	return int32(last)
+}
