@@ -1,0 +1,95 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes of all programs.
+const (
+	ExitOK          = 0
+	ExitFailed      = 1   // the work failed
+	ExitUsage       = 2   // the command line was wrong
+	ExitInterrupted = 130 // Ctrl-C; what was done so far is saved
+)
+
+// UsageError marks an error of the command line.
+type UsageError struct{ Err error }
+
+// Error is the message of the wrapped error.
+func (e *UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the wrapped error.
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// Usagef formats a UsageError.
+func Usagef(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
+
+// ExitCode maps what a program returned to its exit code. An error that wraps
+// context.Canceled is an interruption.
+func ExitCode(err error) int {
+	var usage *UsageError
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.Is(err, context.Canceled):
+		return ExitInterrupted
+	case errors.As(err, &usage):
+		return ExitUsage
+	}
+	return ExitFailed
+}
+
+// Main parses args, runs the program and returns its exit code; main is
+//
+//	os.Exit(experiment.Main(fs, os.Args[1:], run))
+//
+// The context ends at the first Ctrl-C or SIGTERM: the program finishes its
+// step, saves and returns an error that wraps ctx.Err(). A second Ctrl-C kills.
+// An error is one message on fs.Output() (stderr unless set), after the
+// program's name; stdout is left to the result.
+func Main(fs *flag.FlagSet, args []string, run func(ctx context.Context) error) int {
+	fs.Init(fs.Name(), flag.ContinueOnError)
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return ExitOK
+	case err != nil: // the flag package has printed it
+		return ExitUsage
+	}
+	var err error
+	if fs.NArg() > 0 {
+		err = Usagef("unexpected argument %q (flags come as -name value)", fs.Arg(0))
+	} else {
+		ctx, stop := interruptible(fs.Output())
+		err = run(ctx)
+		stop()
+	}
+	if err != nil {
+		fmt.Fprintf(fs.Output(), "%s: %v\n", fs.Name(), err)
+	}
+	return ExitCode(err)
+}
+
+// interruptible returns a context that ends at the first signal, and says so
+// on w; the handler is then removed, so that a second signal kills.
+func interruptible(w io.Writer) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			fmt.Fprintln(w, "interrupted: finishing the step and saving (press Ctrl-C again to stop at once)")
+			signal.Stop(signals)
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { signal.Stop(signals); cancel() }
+}
