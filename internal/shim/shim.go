@@ -5,10 +5,8 @@
 // they do not lock the OS thread: package tensor does.
 package shim
 
-// #cgo CXXFLAGS: -std=c++17 -O2 -g0 -w -fopenmp -D_GLIBCXX_USE_CXX11_ABI=0
-// #cgo CXXFLAGS: -isystem ${SRCDIR}/../../.deps/torch/include -isystem ${SRCDIR}/../../.deps/torch/include/torch/csrc/api/include
-// #cgo LDFLAGS: -L${SRCDIR}/../../.deps/torch/lib -ltorch_cpu -lc10 -l:libgomp.so.1 -lstdc++ -ldl
-// #cgo LDFLAGS: -Wl,-rpath,${SRCDIR}/../../.deps/torch/lib -Wl,-rpath-link,${SRCDIR}/../../.deps/torch/lib -Wl,--allow-shlib-undefined
+// The compiler and linker flags are in cgo_flags.go, which set-up writes: they depend on the libtorch that it found.
+
 // #include <stdlib.h>
 // #include "shim.h"
 import "C"

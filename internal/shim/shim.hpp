@@ -2,6 +2,9 @@
 #pragma once
 #include "shim.h"
 
+#if !__has_include(<ATen/core/Tensor.h>)
+#error "libtorch is not set up in this checkout: run make setup"
+#endif
 #include <ATen/core/Tensor.h>
 
 #include <cstring>

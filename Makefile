@@ -1,0 +1,33 @@
+# Two commands do everything: `make distill` runs the main job, `make test` the tests. Both set up first.
+# No target needs an exported variable; LIBTORCH and CUDA on the command line choose another libtorch (scripts/setup/doc.go).
+
+ARGS      ?=
+GO_DIRS   := $(wildcard examples internal pkg scripts)
+EXAMPLES  := $(patsubst %/main.go,%,$(wildcard examples/*/main.go))
+
+.PHONY: help setup build test distill lint clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## fetch libtorch, patch gotch, write go.work (LIBTORCH=DIR: an existing libtorch; CUDA=1: with CUDA libraries)
+	@LIBTORCH='$(LIBTORCH)' CUDA='$(CUDA)' ./scripts/setup.sh
+
+build: setup ## put the examples' binaries in bin/
+	go build -o bin/ $(addprefix ./,$(filter-out examples/external,$(EXAMPLES)))
+
+test: setup ## run all tests
+	go test -timeout 15m ./...
+
+distill: setup ## distill the demo teacher into a packed INT4 student (ARGS: flags of examples/distill)
+	go run ./examples/distill $(ARGS)
+
+lint: setup ## gofmt, go vet and staticcheck
+	@unformatted=$$(gofmt -l $(GO_DIRS)); test -z "$$unformatted" || { echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	GOWORK=off go build -C tools -o ../bin/tools/staticcheck honnef.co/go/tools/cmd/staticcheck
+	bin/tools/staticcheck ./...
+
+clean: ## remove what builds and set-up left in the checkout (the cache of libtorch stays)
+	rm -rf bin .deps go.work go.work.sum internal/shim/cgo_flags.go
