@@ -75,8 +75,8 @@ func older(a, b string) bool {
 }
 
 func number(parts []string, i int) int {
-	if i >= len(parts) {
-		return 0
+	if i >= len(parts) { // 1.26 comes before 1.26.0
+		return -1
 	}
 	n, err := strconv.Atoi(parts[i])
 	if err != nil { // 26rc1 comes before 26

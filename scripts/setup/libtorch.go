@@ -42,6 +42,8 @@ func (s *session) choose() (libtorch, error) {
 	switch {
 	case s.libtorch != "" && s.cuda:
 		return libtorch{}, errors.New("LIBTORCH and CUDA=1 together: an existing install brings its own CUDA libraries, leave CUDA out")
+	case s.cuda && s.platform.cuda == nil:
+		return libtorch{}, errors.New("CUDA=1: no CUDA build exists for this platform's libtorch " + torchVersion)
 	case s.libtorch != "":
 		abi, err := s.platform.inspect(s.libtorch)
 		if err != nil {

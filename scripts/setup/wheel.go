@@ -46,7 +46,7 @@ func (s *session) unpackWheels(l *libtorch, part string) error {
 // fetch returns the file of one wheel in dir, fetched with pip if it is not there yet.
 func (s *session) fetch(pip []string, w wheel, dir string) (string, error) {
 	name, version, _ := strings.Cut(w.req, "==")
-	pattern := filepath.Join(dir, strings.ReplaceAll(name, "-", "_")+"-"+version+"[-+]*.whl")
+	pattern := filepath.Join(dir, strings.ReplaceAll(name, "-", "_")+"-"+version+"*.whl")
 	if have, err := filepath.Glob(pattern); err != nil || len(have) > 0 {
 		return first(have), err
 	}
@@ -58,11 +58,12 @@ func (s *session) fetch(pip []string, w wheel, dir string) (string, error) {
 		return "", err
 	}
 	fmt.Fprintf(s.log, "setup: fetching %s\n", w.req)
-	args := append(pip[1:len(pip):len(pip)], "download", "--no-deps", "--no-cache-dir", "--only-binary=:all:", "--implementation", "cp",
-		"--python-version", "3.11", "--abi", "cp311", "--platform", s.platform.tag, "-d", tmp, w.req)
+	args := append(pip[1:len(pip):len(pip)], "download")
 	if !isTerminal(s.log) {
 		args = append(args, "-q")
 	}
+	args = append(args, "--no-deps", "--no-cache-dir", "--only-binary=:all:", "--implementation", "cp",
+		"--python-version", "3.11", "--abi", "cp311", "--platform", s.platform.tag, "-d", tmp, w.req)
 	cmd := exec.Command(pip[0], args...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp) // pip's own temporary files: on the disk whose space was checked
 	var stderr bytes.Buffer
