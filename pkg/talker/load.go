@@ -1,0 +1,63 @@
+package talker
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/qakd/qakd/pkg/ckpt"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/sugarme/gotch"
+)
+
+// Options of Load.
+type Options struct {
+	DType  gotch.DType  // of float parameters and activations; the zero value means float32
+	Device gotch.Device // the zero value means the CPU
+	// Swap, if set, replaces projections before the tensors are read, e.g. by packed ones that dir's configuration asks for.
+	Swap func(m *Model, dir string) error
+}
+
+// Load reads a checkpoint folder: config.json and its safetensors, single or sharded. It is strict: every tensor that
+// the configuration implies must be there, in its shape, and no other. Speaker encoder and codec tensors are not the
+// talker's; a checkpoint may have or lack them.
+func Load(dir string, o Options) (*Model, error) {
+	cfg, err := ReadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	m, err := New(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("talker: %s: %w", cfg.Path, err)
+	}
+	if o.DType == (Options{}).DType {
+		o.DType = gotch.Float
+	}
+	if o.Device == (Options{}).Device {
+		o.Device = gotch.CPU
+	}
+	m.DType, m.Device = o.DType, o.Device
+	if o.Swap != nil {
+		if err := o.Swap(m, dir); err != nil {
+			return nil, fmt.Errorf("talker: %s: %w", dir, err)
+		}
+	}
+	src, err := ckpt.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	if err := nn.Load(m, src, nn.LoadOptions{DType: o.DType, Device: o.Device, Ignore: foreign}); err != nil {
+		return nil, fmt.Errorf("talker: %s: %w", dir, err)
+	}
+	return m, nil
+}
+
+// foreign tells whether a checkpoint's tensor belongs to the parts that turn audio into codes and vectors.
+func foreign(name string) bool {
+	for _, part := range []string{"speaker_encoder.", "speech_tokenizer."} {
+		if strings.HasPrefix(name, part) {
+			return true
+		}
+	}
+	return false
+}

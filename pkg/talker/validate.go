@@ -1,0 +1,142 @@
+package talker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/qakd/qakd/pkg/nn"
+)
+
+// Keys without which a zero would pass for a value.
+var (
+	requiredTop   = strings.Fields(`model_type tts_model_type im_start_token_id im_end_token_id assistant_token_id tts_pad_token_id tts_bos_token_id tts_eos_token_id talker_config`)
+	requiredStack = strings.Fields(`hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim vocab_size num_code_groups rms_norm_eps rope_theta hidden_act`)
+	requiredTalk  = strings.Fields(`text_hidden_size text_vocab_size code_predictor_config codec_pad_id codec_bos_id codec_eos_token_id codec_think_id codec_nothink_id codec_think_bos_id codec_think_eos_id codec_language_id`)
+)
+
+// missingKeys names the required keys that raw lacks; err says that raw is no JSON object.
+func missingKeys(raw []byte) (missing, err error) {
+	var list []error
+	object := func(at string, raw []byte, keys ...string) map[string]json.RawMessage {
+		var m map[string]json.RawMessage
+		if e := json.Unmarshal(raw, &m); e != nil {
+			err = errors.Join(err, fmt.Errorf("key %q: want an object: %w", at, e))
+			return nil
+		}
+		for _, k := range keys {
+			if _, ok := m[k]; !ok {
+				list = append(list, fmt.Errorf("key %q is missing, want a value", at+k))
+			}
+		}
+		return m
+	}
+	top := object("", raw, requiredTop...)
+	if t, ok := top["talker_config"]; ok {
+		talker := object("talker_config.", t, append(requiredStack, requiredTalk...)...)
+		if p, ok := talker["code_predictor_config"]; ok {
+			object("talker_config.code_predictor_config.", p, requiredStack...)
+		}
+	}
+	return errors.Join(list...), err
+}
+
+// problems collects violations.
+type problems struct{ list []error }
+
+func (p *problems) want(ok bool, key string, value any, want string, args ...any) {
+	if !ok {
+		p.list = append(p.list, fmt.Errorf("key %q: value %v, want %s", key, value, fmt.Sprintf(want, args...)))
+	}
+}
+
+// Validate reports every value that this package cannot serve.
+func (c *Config) Validate() error {
+	var p problems
+	t, cp := &c.Talker, &c.Talker.Predictor
+	p.want(c.ModelType == "qwen3_tts", "model_type", c.ModelType, `"qwen3_tts"`)
+	kind := c.Type == "base" || c.Type == "custom_voice" || c.Type == "voice_design"
+	p.want(kind, "tts_model_type", c.Type, `"base", "custom_voice" or "voice_design"`)
+	t.validate(&p, "talker_config.")
+	cp.validate(&p, "talker_config.code_predictor_config.")
+	p.want(cp.Scaling == nil, "talker_config.code_predictor_config.rope_scaling", cp.Scaling, "null")
+	p.want(cp.Groups == t.Groups, "talker_config.code_predictor_config.num_code_groups", cp.Groups, "%d, as talker_config has", t.Groups)
+	p.want(t.TextHidden > 0, "talker_config.text_hidden_size", t.TextHidden, "a positive number")
+	p.want(t.Vocab > suppressed, "talker_config.vocab_size", t.Vocab, "more than %d: codes, then %d control ids", suppressed, suppressed)
+	p.want(cp.Vocab <= t.Vocab-suppressed, "talker_config.code_predictor_config.vocab_size", cp.Vocab,
+		"at most %d, the codes of codebook 0", t.Vocab-suppressed)
+	for key, id := range map[string]int32{"im_start_token_id": c.ImStart, "im_end_token_id": c.ImEnd,
+		"assistant_token_id": c.Assistant, "tts_pad_token_id": c.PadText, "tts_bos_token_id": c.BosText,
+		"tts_eos_token_id": c.EosText} {
+		p.want(id >= 0 && int64(id) < t.TextVocab, key, id, "an id below text_vocab_size %d", t.TextVocab)
+	}
+	t.validateIDs(&p)
+	return errors.Join(p.list...)
+}
+
+func (t *TalkerConfig) validateIDs(p *problems) {
+	id := func(key string, id int32) {
+		p.want(id >= 0 && int64(id) < t.Vocab, "talker_config."+key, id, "an id below vocab_size %d", t.Vocab)
+	}
+	for key, v := range map[string]int32{"codec_pad_id": t.CodecPad, "codec_bos_id": t.CodecBos,
+		"codec_eos_token_id": t.CodecEos, "codec_think_id": t.Think, "codec_nothink_id": t.NoThink,
+		"codec_think_bos_id": t.ThinkBos, "codec_think_eos_id": t.ThinkEos} {
+		id(key, v)
+	}
+	for name, v := range t.LanguageIDs {
+		id("codec_language_id."+name, v)
+	}
+	for name, v := range t.SpeakerIDs {
+		id("spk_id."+name, v)
+	}
+	for name, d := range t.SpeakerTongue {
+		_, ok := t.LanguageIDs[string(d)]
+		p.want(d == "" || ok, "talker_config.spk_is_dialect."+name, d, "false or a key of codec_language_id")
+	}
+}
+
+func (s *Stack) validate(p *problems, at string) {
+	for _, f := range []struct {
+		key string
+		v   int64
+	}{{"hidden_size", s.Hidden}, {"intermediate_size", s.Intermediate}, {"num_hidden_layers", int64(s.Layers)},
+		{"num_attention_heads", s.Heads}, {"num_key_value_heads", s.KVHeads}, {"head_dim", s.HeadDim}, {"vocab_size", s.Vocab}} {
+		p.want(f.v > 0, at+f.key, f.v, "a positive number")
+	}
+	p.want(s.Groups >= 2, at+"num_code_groups", s.Groups, "at least 2")
+	p.want(s.KVHeads <= 0 || s.Heads%s.KVHeads == 0, at+"num_key_value_heads", s.KVHeads, "a divisor of num_attention_heads %d", s.Heads)
+	p.want(s.HeadDim%2 == 0, at+"head_dim", s.HeadDim, "an even number")
+	p.want(s.Eps > 0, at+"rms_norm_eps", s.Eps, "a positive number")
+	p.want(s.Theta > 0, at+"rope_theta", s.Theta, "a positive number")
+	p.want(s.Act == "silu", at+"hidden_act", s.Act, `"silu"`)
+	p.want(!s.AttentionBias, at+"attention_bias", s.AttentionBias, "false")
+	p.want(!s.UseSlidingWindow, at+"use_sliding_window", s.UseSlidingWindow, "false")
+	p.want(!s.TieEmbeddings, at+"tie_word_embeddings", s.TieEmbeddings, "false")
+	if r := s.Scaling; r != nil {
+		p.want(r.Type == "" || r.Type == "default", at+"rope_scaling.rope_type", r.Type, `"default"`)
+		err := s.rotary().Validate()
+		p.want(err == nil, at+"rope_scaling.mrope_section", r.Sections, "three numbers with sum head_dim/2 = %d", s.HeadDim/2)
+	}
+}
+
+// suppressed is the number of ids above the codes: control tokens, languages, speakers. Decoding never draws one of
+// them, except the end (qwen3-tts spec: generation, step 3).
+const suppressed = 1024
+
+func (s *Stack) rotary() nn.Rotary {
+	r := nn.Rotary{D: s.HeadDim, Theta: s.Theta}
+	if s.Scaling != nil {
+		r.Sections, r.Interleaved = s.Scaling.Sections, s.Scaling.Interleaved
+	}
+	return r
+}
+
+func (s *Stack) decoder() nn.DecoderConfig {
+	return nn.DecoderConfig{
+		Attention: nn.AttentionConfig{Width: s.Hidden, Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Eps: s.Eps},
+		Inner:     s.Intermediate,
+		Layers:    s.Layers,
+		Rotary:    s.rotary(),
+	}
+}
