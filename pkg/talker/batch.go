@@ -36,7 +36,6 @@ const (
 // Batch is sequences of one padded length, as dense Go slices numbered b·T + t.
 type Batch struct {
 	B, T  int
-	Left  bool      // some sequence is padded on the left
 	IDs   []string  // [B]
 	Mask  []int64   // [B·T], 1 where a row is real
 	Text  []int64   // [B·T], None where absent
@@ -65,7 +64,6 @@ func Collate(seqs []Sequence, side Side) (*Batch, error) {
 		at := i * b.T
 		if side == PadLeft {
 			at += b.T - len(s.Rows)
-			b.Left = b.Left || len(s.Rows) < b.T
 		}
 		b.IDs = append(b.IDs, s.ID)
 		if err := b.add(at, s); err != nil {
@@ -104,33 +102,21 @@ func filled(n int, v int64) []int64 {
 }
 
 // Positions are the rotary positions [B·T]: the number of real rows before, and 1 at padding.
-func (b *Batch) Positions() []int64 {
-	out := make([]int64, len(b.Mask))
-	for i := range b.B {
-		n := int64(0)
-		for t := range b.T {
-			k := i*b.T + t
-			if out[k] = 1; b.Mask[k] != 0 {
-				out[k] = n
-				n++
-			}
-		}
-	}
-	return out
-}
+func (b *Batch) Positions() []int64 { return positions(b.Mask, b.B, b.T) }
 
 // TargetRows are the flat numbers of the rows whose hidden state predicts a labelled next row; Targets are those labels.
-func (b *Batch) TargetRows() []int64 { rows, _ := b.targets(); return rows }
+func (b *Batch) TargetRows() []int64 { rows, _ := b.targets(1); return rows }
 
 // Targets are the labels (code 0, or the end token) that TargetRows predict.
-func (b *Batch) Targets() []int64 { _, labels := b.targets(); return labels }
+func (b *Batch) Targets() []int64 { _, labels := b.targets(1); return labels }
 
-func (b *Batch) targets() (rows, labels []int64) {
+// targets pairs each labelled row with the row that stands ahead rows before it.
+func (b *Batch) targets(ahead int) (rows, labels []int64) {
 	for i := range b.B {
-		for t := 1; t < b.T; t++ {
+		for t := ahead; t < b.T; t++ {
 			k := int64(i*b.T + t)
 			if b.Label[k] != Ignore {
-				rows, labels = append(rows, k-1), append(labels, b.Label[k])
+				rows, labels = append(rows, k-int64(ahead)), append(labels, b.Label[k])
 			}
 		}
 	}
@@ -139,10 +125,12 @@ func (b *Batch) targets() (rows, labels []int64) {
 
 // ConditionRows are the flat numbers of the rows before each frame, whose hidden states condition the code predictor.
 // They go with FrameCodes.
-func (b *Batch) ConditionRows() []int64 {
+func (b *Batch) ConditionRows() []int64 { return b.conditions(1) }
+
+func (b *Batch) conditions(before int64) []int64 {
 	rows := make([]int64, len(b.Frame))
 	for i, k := range b.Frame {
-		rows[i] = k - 1
+		rows[i] = k - before
 	}
 	return rows
 }

@@ -66,17 +66,47 @@ type View struct {
 	Mask      *ts.Tensor // added to attention scores, [B or 1, 1, T, S]
 }
 
-// View of a batch: row i sees row j if j ≤ i and j is real. Positions count the real rows before; padding stands at 1.
-func (m *Model) View(c *nn.Context, b *Batch) View {
-	mask := nn.CausalMask(c, int64(b.T), 0, m.DType)
-	if b.Left { // a row never sees what is right of it, so padding on the right needs no mask
-		real := c.To(c.FromInts(b.Mask, int64(b.B), 1, 1, int64(b.T)), m.DType)
-		mask = c.Add(mask, c.MulScalar(c.SubScalar(real, 1), nn.Masked))
+// View of a batch; see ViewOf.
+func (m *Model) View(c *nn.Context, b *Batch) View { return m.ViewOf(c, b.Mask, b.B, b.T) }
+
+// ViewOf B sequences of T rows, of which those with mask[b·T+t] = 1 are real: row i sees row j if j ≤ i and j is real.
+// Positions count the real rows before; padding stands at 1.
+func (m *Model) ViewOf(c *nn.Context, mask []int64, B, T int) View {
+	hide := nn.CausalMask(c, int64(T), 0, m.DType)
+	if leftPadded(mask, B, T) { // a row never sees what is right of it, so padding on the right needs no mask
+		real := c.To(c.FromInts(mask, int64(B), 1, 1, int64(T)), m.DType)
+		hide = c.Clamp(c.Add(hide, c.MulScalar(c.SubScalar(real, 1), nn.Masked)), -nn.Masked, 0)
 	}
 	return View{
-		Positions: m.ints(c, b.Positions(), int64(b.B), int64(b.T)),
-		Mask:      c.ToDevice(mask, m.Device),
+		Positions: m.ints(c, positions(mask, B, T), int64(B), int64(T)),
+		Mask:      c.ToDevice(hide, m.Device),
 	}
+}
+
+func leftPadded(mask []int64, B, T int) bool {
+	for k := range B {
+		for t := 1; t < T; t++ {
+			if mask[k*T+t] > mask[k*T+t-1] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func positions(mask []int64, B, T int) []int64 {
+	out := make([]int64, len(mask))
+	for b := range B {
+		n := int64(0)
+		for t := range T {
+			k := b*T + t
+			if out[k] = 1; mask[k] != 0 {
+				out[k] = n
+				n++
+			}
+		}
+	}
+	return out
 }
 
 // Hidden is the final-normed hidden states [B,T,H] of embedded rows x [B,T,H]. caches are nil, or one per layer.
