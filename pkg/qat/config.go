@@ -1,0 +1,109 @@
+package qat
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/qakd/qakd/pkg/quant"
+)
+
+// Config says which projections are quantized, and how.
+type Config struct {
+	Weight     quant.WeightScheme     `toml:"weight"`
+	Activation quant.ActivationScheme `toml:"activation"`
+	// Include and Exclude are patterns on full paths; a layer is quantized if an include matches and no exclude does. An
+	// include that matches nothing is an error, such an exclude is noted in the plan.
+	Include []string `toml:"include"`
+	Exclude []string `toml:"exclude"`
+	// Overrides give layers that are quantized another scheme; the first that matches counts. One that matches no
+	// quantized layer is an error.
+	Overrides []Override `toml:"overrides"`
+	// Fallback allows another group size where the one asked for does not divide a width (quant.WeightScheme.Fit); the
+	// plan records it. Without it, such a width is an error.
+	Fallback bool `toml:"fallback"`
+	// Init derives the first scales of symmetric weights; asymmetric ones always start from min_max.
+	Init quant.ScaleMethod `toml:"init"`
+	// LearnScales trains scales and zero points; otherwise they are frozen parameters.
+	LearnScales bool `toml:"learn_scales"`
+	// LSQGradient multiplies their gradients by 1/sqrt(n * qmax) (LSQ §2.2). Off, they are the plain sums.
+	LSQGradient bool `toml:"lsq_gradient"`
+}
+
+// Override is another scheme for the layers that Include matches; a nil part keeps the default's.
+type Override struct {
+	Include    []string                `toml:"include"`
+	Weight     *quant.WeightScheme     `toml:"weight"`
+	Activation *quant.ActivationScheme `toml:"activation"`
+}
+
+// DefaultConfig is W4A8: INT4 symmetric in groups of 32, INT8 dynamic activations, every projection, learned scales.
+func DefaultConfig() Config {
+	return Config{
+		Weight:      quant.DefaultWeightScheme(),
+		Activation:  quant.ActivationScheme{Bits: 8, Mode: quant.DynamicToken},
+		Include:     []string{"**"},
+		Fallback:    true,
+		Init:        quant.SignedMax,
+		LearnScales: true,
+	}
+}
+
+// Validate reports every violation.
+func (c Config) Validate() error {
+	errs := []error{c.Weight.Validate(), c.Activation.Validate(), patterns("include", c.Include), patterns("exclude", c.Exclude)}
+	if len(c.Include) == 0 {
+		errs = append(errs, fmt.Errorf("qat: include is empty, want at least one pattern such as \"**\""))
+	}
+	if c.Init < quant.AbsMax || c.Init > quant.SignedMax {
+		errs = append(errs, fmt.Errorf("qat: init %v, want absmax, absmax_half or signed_max", c.Init))
+	}
+	for i, o := range c.Overrides {
+		at := fmt.Sprintf("overrides[%d]", i)
+		if len(o.Include) == 0 || o.Weight == nil && o.Activation == nil {
+			errs = append(errs, fmt.Errorf("qat: %s wants include and at least one of weight and activation", at))
+		}
+		errs = append(errs, patterns(at+".include", o.Include))
+		if o.Weight != nil {
+			errs = append(errs, within(at+".weight", o.Weight.Validate()))
+		}
+		if o.Activation != nil {
+			errs = append(errs, within(at+".activation", o.Activation.Validate()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func patterns(key string, list []string) error {
+	var errs []error
+	for _, p := range list {
+		if _, err := Match(p, ""); err != nil {
+			errs = append(errs, within(key, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func within(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", key, err)
+}
+
+// schemes are those of the layer at path, as asked for, and the override that it took (-1: none). used collects the
+// override patterns that matched.
+func (c Config) schemes(path string, used map[string]bool) (w quant.WeightScheme, a quant.ActivationScheme) {
+	w, a = c.Weight, c.Activation
+	for _, o := range c.Overrides {
+		if matchAny(o.Include, path, used) {
+			if o.Weight != nil {
+				w = *o.Weight
+			}
+			if o.Activation != nil {
+				a = *o.Activation
+			}
+			break
+		}
+	}
+	return w, a
+}

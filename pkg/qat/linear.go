@@ -1,0 +1,202 @@
+package qat
+
+import (
+	"fmt"
+
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/quant"
+	"github.com/sugarme/gotch"
+	"github.com/sugarme/gotch/ts"
+)
+
+// Linear is a fake-quantized projection: float32 masters, and a forward pass with their quantized values.
+type Linear struct {
+	W          *nn.Param // <path>.weight [out, in], the master
+	Scale      *nn.Param // <path>.weight_scale [rows, groups], the master; its value on the grid is what counts
+	Zero       *nn.Param // <path>.weight_zero_point, asymmetric schemes only
+	InputScale *nn.Param // <path>.input_scale [1], static activations only; T nil until calibrated
+	B          *nn.Param // <path>.bias [out], or nil
+
+	plan  LayerPlan
+	learn bool // scales are trained
+	lsq   bool // their gradients have LSQ's factor
+}
+
+// newLinear declares the parameters of a layer, without storage. b is the bias of the float layer, or nil.
+func newLinear(p LayerPlan, learn, lsq bool, b *nn.Param) (*Linear, error) {
+	rows, groups, err := p.Weight.ParamShape(p.Out, p.In)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Path, err)
+	}
+	master := func(name string, trained bool, shape ...int64) *nn.Param {
+		return &nn.Param{Name: p.Path + name, Shape: shape, DType: "F32", Frozen: !trained}
+	}
+	l := &Linear{plan: p, learn: learn, lsq: lsq, B: b}
+	l.W = master(".weight", true, p.Out, p.In)
+	l.Scale = master(".weight_scale", learn, rows, groups)
+	if !p.Weight.Symmetric {
+		l.Zero = master(".weight_zero_point", learn, rows, groups)
+	}
+	if p.Activation.Mode == quant.StaticTensor {
+		l.InputScale = master(".input_scale", learn, 1)
+	}
+	return l, nil
+}
+
+// Path is the layer's place in the tree.
+func (l *Linear) Path() string { return l.plan.Path }
+
+// Plan is how the layer is quantized.
+func (l *Linear) Plan() LayerPlan { return l.plan }
+
+// Visit shows the parameters.
+func (l *Linear) Visit(v nn.Visitor) {
+	for _, p := range []*nn.Param{l.W, l.Scale, l.Zero, l.InputScale, l.B} {
+		p.Visit(v)
+	}
+}
+
+// Forward is the linear layer of the quantized input and the quantized weight, [..., in] to [..., out], in x's dtype.
+func (l *Linear) Forward(c *nn.Context, x *ts.Tensor) *ts.Tensor {
+	return l.product(c, quantizeInput(c, l, x))
+}
+
+// ForwardGroup quantizes an input that peers share once.
+func (l *Linear) ForwardGroup(c *nn.Context, peers []nn.Projection, x *ts.Tensor) []*ts.Tensor {
+	return forwardGroup(c, peers, x)
+}
+
+// Weight is the quantized weight in float32.
+func (l *Linear) Weight(c *nn.Context) *ts.Tensor {
+	scale, zero := l.Scale.T, (*ts.Tensor)(nil)
+	if l.Zero != nil {
+		zero = l.Zero.T
+	}
+	if l.lsq {
+		f := quant.LSQFactor(l.W.NumElements()/l.Scale.NumElements(), l.plan.Weight.QMax())
+		scale = quant.ScaleGradient(c.Scope, scale, f)
+		if zero != nil {
+			zero = quant.ScaleGradient(c.Scope, zero, f)
+		}
+	}
+	return quant.FakeQuantizeWeight(c.Scope, l.W.T, scale, zero, l.plan.Weight)
+}
+
+func (l *Linear) product(c *nn.Context, xq *ts.Tensor) *ts.Tensor {
+	return linear(c, xq, l.Weight(c), l.B)
+}
+
+func (l *Linear) activation() quant.ActivationScheme { return l.plan.Activation }
+
+func (l *Linear) inputScale(c *nn.Context) *ts.Tensor {
+	if l.InputScale == nil {
+		return nil
+	}
+	if l.InputScale.T == nil {
+		c.Fail("qat", "%s has no input scale: calibrate before the first forward pass", l.plan.Path)
+	}
+	if l.lsq {
+		return quant.ScaleGradient(c.Scope, l.InputScale.T, quant.LSQFactor(l.plan.In, l.plan.Activation.QMax()))
+	}
+	return l.InputScale.T
+}
+
+// quantized is what Linear and Packed share.
+type quantized interface {
+	nn.Projection
+	activation() quant.ActivationScheme
+	inputScale(c *nn.Context) *ts.Tensor // nil unless static
+	product(c *nn.Context, xq *ts.Tensor) *ts.Tensor
+}
+
+func quantizeInput(c *nn.Context, q quantized, x *ts.Tensor) *ts.Tensor {
+	return quant.FakeQuantizeActivation(c.Scope, x, q.inputScale(c), q.activation())
+}
+
+// forwardGroup serves peers whose input is quantized the same way; nil when it is not, as with static scales, which
+// belong to one layer each.
+func forwardGroup(c *nn.Context, peers []nn.Projection, x *ts.Tensor) []*ts.Tensor {
+	all := make([]quantized, len(peers))
+	for i, p := range peers {
+		q, ok := p.(quantized)
+		if !ok || q.activation().Mode == quant.StaticTensor || i > 0 && q.activation() != all[0].activation() {
+			return nil
+		}
+		all[i] = q
+	}
+	xq, ys := quantizeInput(c, all[0], x), make([]*ts.Tensor, len(peers))
+	for i, q := range all {
+		ys[i] = q.product(c, xq)
+	}
+	return ys
+}
+
+// linear multiplies in x's dtype.
+func linear(c *nn.Context, x, w *ts.Tensor, b *nn.Param) *ts.Tensor {
+	if w.DType() != x.DType() {
+		w = c.To(w, x.DType())
+	}
+	if b == nil {
+		return c.Linear(x, w, nil)
+	}
+	bias := b.T
+	if bias.DType() != x.DType() {
+		bias = c.To(bias, x.DType())
+	}
+	return c.Linear(x, w, bias)
+}
+
+// QParams are the effective scales and zero points: the masters, rounded.
+func (l *Linear) QParams() (p quant.QParams, err error) {
+	p.Rows, p.Groups = l.Scale.Shape[0], l.Scale.Shape[1]
+	err = tensor.Run(func(s *tensor.Scope) error {
+		if p.Scale, err = tensor.Floats(quant.RoundScales(s, s.Detach(l.Scale.T))); err != nil || l.Zero == nil {
+			return err
+		}
+		zeros, err := tensor.Ints(quant.RoundZeroPoints(s, s.Detach(l.Zero.T), l.plan.Weight))
+		for _, z := range zeros {
+			p.ZeroPoint = append(p.ZeroPoint, int32(z))
+		}
+		return err
+	})
+	if err != nil {
+		return p, fmt.Errorf("%s: %w", l.plan.Path, err)
+	}
+	return p, nil
+}
+
+// setQParams replaces the masters by p, on the device of the weight.
+func (l *Linear) setQParams(p quant.QParams) error {
+	if err := p.Validate(l.plan.Weight, l.plan.Out, l.plan.In); err != nil {
+		return fmt.Errorf("%s: %w", l.plan.Path, err)
+	}
+	zeros := make([]float32, len(p.ZeroPoint))
+	for i, z := range p.ZeroPoint {
+		zeros[i] = float32(z)
+	}
+	if err := l.setMaster(l.Scale, p.Scale); err != nil || l.Zero == nil {
+		return err
+	}
+	return l.setMaster(l.Zero, zeros)
+}
+
+func (l *Linear) setMaster(p *nn.Param, v []float32) error {
+	return tensor.Run(func(s *tensor.Scope) error {
+		device, err := l.W.T.Device()
+		if err != nil {
+			return err
+		}
+		p.Set(s.Release(s.ToDevice(s.FromFloats(v, p.Shape...), device)))
+		return tensor.RequireGrad(p.T, !p.Frozen)
+	})
+}
+
+// floatMaster is a float32 copy of t that owns its memory.
+func floatMaster(t *ts.Tensor) (out *ts.Tensor, err error) {
+	err = tensor.Run(func(s *tensor.Scope) error {
+		out = s.Release(s.Clone(s.Contiguous(s.To(s.Detach(t), gotch.Float))))
+		return tensor.RequireGrad(out, true)
+	})
+	return out, err
+}

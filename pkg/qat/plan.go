@@ -1,0 +1,110 @@
+package qat
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/quant"
+)
+
+// LayerPlan is what happens to one projection.
+type LayerPlan struct {
+	Path        string                 `json:"path"`
+	Out         int64                  `json:"out"`
+	In          int64                  `json:"in"`
+	Weight      quant.WeightScheme     `json:"weight"` // as fitted to the width
+	Activation  quant.ActivationScheme `json:"activation"`
+	Note        string                 `json:"note,omitempty"` // why the fitted scheme is not the one asked for
+	Params      int64                  `json:"params"`         // weights
+	BytesBefore int64                  `json:"bytes_before"`   // of the weights in bf16
+	BytesAfter  int64                  `json:"bytes_after"`    // packed: codes, scales, zero points
+}
+
+// Plan is what Prepare does to a model, in the order of its tree.
+type Plan struct {
+	Layers []LayerPlan `json:"layers"`
+	Kept   []string    `json:"kept"`            // projections that stay float
+	Notes  []string    `json:"notes,omitempty"` // configuration without effect
+}
+
+// Params is the number of weights that are quantized.
+func (p *Plan) Params() (n int64) {
+	for _, l := range p.Layers {
+		n += l.Params
+	}
+	return n
+}
+
+// Bytes of the quantized weights, in bf16 and packed.
+func (p *Plan) Bytes() (before, after int64) {
+	for _, l := range p.Layers {
+		before, after = before+l.BytesBefore, after+l.BytesAfter
+	}
+	return before, after
+}
+
+// BitsPerWeight is the mean of the packed weights.
+func (p *Plan) BitsPerWeight() float64 {
+	_, after := p.Bytes()
+	return 8 * float64(after) / float64(max(p.Params(), 1))
+}
+
+// NewPlan resolves cfg against m's slots and touches no weight, so it also serves a model that was never loaded. One
+// error lists a bad configuration, includes and overrides that match nothing, and widths that no group size divides.
+func NewPlan(m nn.Module, cfg Config) (*Plan, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	plan, used, overridden := &Plan{}, map[string]bool{}, map[string]bool{}
+	var errs []error
+	for _, s := range nn.Slots(m) {
+		in, out := matchAny(cfg.Include, s.Path, used), matchAny(cfg.Exclude, s.Path, used)
+		if !in || out {
+			plan.Kept = append(plan.Kept, s.Path)
+			continue
+		}
+		l, err := planLayer(s.Path, s.Out, s.In, cfg, overridden)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		plan.Layers = append(plan.Layers, l)
+	}
+	for _, p := range cfg.Include {
+		if !used[p] {
+			errs = append(errs, fmt.Errorf("qat: include %q matches no projection", p))
+		}
+	}
+	for i, o := range cfg.Overrides {
+		if !slices.ContainsFunc(o.Include, func(p string) bool { return overridden[p] }) {
+			errs = append(errs, fmt.Errorf("qat: overrides[%d] %q matches no quantized projection", i, o.Include))
+		}
+	}
+	for _, p := range cfg.Exclude {
+		if !used[p] {
+			plan.Notes = append(plan.Notes, fmt.Sprintf("exclude %q matches no projection", p))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return plan, nil
+}
+
+func planLayer(path string, out, in int64, cfg Config, overridden map[string]bool) (LayerPlan, error) {
+	w, a := cfg.schemes(path, overridden)
+	fitted, note, err := w.Fit(path, in, cfg.Fallback)
+	if err != nil {
+		return LayerPlan{}, err
+	}
+	after, err := fitted.Size(out, in)
+	if err != nil {
+		return LayerPlan{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return LayerPlan{
+		Path: path, Out: out, In: in, Weight: fitted, Activation: a, Note: note,
+		Params: out * in, BytesBefore: 2 * out * in, BytesAfter: after,
+	}, nil
+}

@@ -1,0 +1,126 @@
+package qat
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/qakd/qakd/internal/fsx"
+	"github.com/qakd/qakd/pkg/ckpt"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/quant"
+)
+
+// studentFile marks a folder as a fake-quantized student and says how each layer is quantized.
+const studentFile = "qat.json"
+
+const studentFormat = 1
+
+type student struct {
+	Format int            `json:"format"`
+	Layers []studentLayer `json:"layers"`
+}
+
+type studentLayer struct {
+	Path        string                 `json:"path"`
+	Weight      quant.WeightScheme     `json:"weight"`
+	Activation  quant.ActivationScheme `json:"activation"`
+	LearnScales bool                   `json:"learn_scales"`
+	LSQGradient bool                   `json:"lsq_gradient"`
+}
+
+// SaveStudent writes a prepared model as a folder from which training can go on (see the package comment), with the
+// small files of the source beside it: settings and text tokenizer. An existing folder is replaced.
+func SaveStudent(dir string, m nn.Module, opt SaveOptions) error {
+	src, err := openSource(opt.Source)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	st := student{Format: studentFormat}
+	for _, s := range nn.Slots(m) {
+		if l, ok := s.P.(*Linear); ok {
+			if l.InputScale != nil && l.InputScale.T == nil {
+				return fmt.Errorf("qat: %s has no input scale: calibrate before saving", s.Path)
+			}
+			st.Layers = append(st.Layers, studentLayer{s.Path, l.plan.Weight, l.plan.Activation, l.learn, l.lsq})
+		}
+	}
+	if len(st.Layers) == 0 {
+		return errors.New("qat: save: no projection is fake-quantized; prepare the model first")
+	}
+	tensors, err := studentTensors(m, src)
+	if err != nil {
+		return err
+	}
+	scheme, err := json.MarshalIndent(st, "", "  ")
+	if err != nil {
+		return err
+	}
+	err = fsx.ReplaceDir(dir, func(tmp string) error {
+		if _, err := carryFiles(tmp, opt.Source, false); err != nil {
+			return err
+		}
+		if err := fsx.CopyFile(filepath.Join(tmp, "config.json"), filepath.Join(opt.Source, "config.json")); err != nil {
+			return err
+		}
+		if err := ckpt.Write(filepath.Join(tmp, "model.safetensors"), tensors, map[string]string{"format": "pt"}); err != nil {
+			return err
+		}
+		return fsx.WriteBytes(filepath.Join(tmp, studentFile), append(scheme, '\n'))
+	})
+	if err != nil {
+		return fmt.Errorf("qat: save %s: %w", dir, err)
+	}
+	return nil
+}
+
+// studentTensors are m's parameters: masters in float32, the others in the source's dtype where that is exact.
+func studentTensors(m nn.Module, src *source) ([]ckpt.Tensor, error) {
+	var out []ckpt.Tensor
+	for _, p := range nn.Params(m) {
+		if p.T == nil {
+			return nil, fmt.Errorf("qat: parameter %q has no value", p.Name)
+		}
+		dtype := nn.DTypeName(p.T.DType())
+		if to := src.dtype(p.Name); to != "" && p.DType == "" {
+			lost, err := narrowed(p.T, to)
+			if err != nil {
+				return nil, fmt.Errorf("qat: parameter %q: %w", p.Name, err)
+			}
+			if lost == nil {
+				dtype = to
+			} else {
+				lost.Drop()
+			}
+		}
+		t, err := stream(p, dtype)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// readStudent is the scheme file of dir, nil when there is none.
+func readStudent(dir string) (*student, error) {
+	path := filepath.Join(dir, studentFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("qat: %w", err)
+	}
+	var st student
+	if err := json.Unmarshal(data, &st); err != nil {
+		return nil, fmt.Errorf("qat: %s: %w", path, err)
+	}
+	if st.Format != studentFormat {
+		return nil, fmt.Errorf("qat: %s: format %d, want %d", path, st.Format, studentFormat)
+	}
+	return &st, nil
+}
