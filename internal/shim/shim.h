@@ -20,6 +20,15 @@ int shim_grad_enabled(void);
 int shim_straight_through(T *out, T value, T proxy, char **err);
 int shim_checkpoint(T *outs, int nout, uintptr_t handle, T *ins, int nin, char **err);
 
+// optim.cpp
+typedef struct {
+  double lr, beta1, beta2, eps, weight_decay, grad_scale;
+  int64_t step;   // of this parameter, from 1
+  int composite;  // tensor operations instead of the fused pass
+} shim_adamw_args;
+int shim_adamw(T param, T grad, T master /* or NULL */, T m, T v, const shim_adamw_args *a, char **err);
+int shim_sum_squares(double *out, T t, char **err);
+
 // runtime.cpp
 void shim_seed(uint64_t seed);
 void shim_set_threads(int n);

@@ -17,6 +17,14 @@ func (s *Scope) Zeros(dtype gotch.DType, shape ...int64) *ts.Tensor {
 	return s.result("zeros", t, err)
 }
 
+// ZerosLike has x's shape and device.
+func (s *Scope) ZerosLike(x *ts.Tensor, dtype gotch.DType) *ts.Tensor {
+	d, err := x.Device()
+	s.Check("zeros_like", err)
+	t, err := ts.Zeros(s.Shape(x), dtype, d)
+	return s.result("zeros_like", t, err, x)
+}
+
 // Ones, on the CPU.
 func (s *Scope) Ones(dtype gotch.DType, shape ...int64) *ts.Tensor {
 	t, err := ts.Ones(shape, dtype, gotch.CPU)

@@ -22,6 +22,7 @@ type Param struct {
 	DType   string // safetensors name of a dtype that loading must keep ("I32"); "" follows LoadOptions
 	Initial Initial
 	Frozen  bool // not trained
+	Scale   bool // a learned quantization scale: the optimizer gives it a rate of its own and no decay
 	T       *ts.Tensor
 }
 

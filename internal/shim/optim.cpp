@@ -1,0 +1,106 @@
+#include "shim.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+using at::Tensor;
+
+// The update must give the same bits on every machine: no contraction into FMA, and a vector unit chosen at run time only
+// changes how many elements go at once.
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#define WIDE
+#elif defined(__x86_64__) && defined(__GLIBC__)
+#define WIDE __attribute__((optimize("O3", "fp-contract=off"), target_clones("avx2", "default")))
+#else
+#define WIDE __attribute__((optimize("O3", "fp-contract=off")))
+#endif
+
+struct Coefficients {
+  float grad_scale, keep1, keep2, decay, step_size, root2, eps;  // see adamw in shim.h
+};
+
+static Coefficients coefficients(const shim_adamw_args &a) {
+  double c1 = 1 - std::pow(a.beta1, (double)a.step), c2 = 1 - std::pow(a.beta2, (double)a.step);
+  return {(float)a.grad_scale,    (float)(1 - a.beta1), (float)(1 - a.beta2), (float)(1 - a.lr * a.weight_decay),
+          (float)(a.lr / c1), (float)std::sqrt(c2), (float)a.eps};
+}
+
+WIDE static void update(float *__restrict p, float *__restrict m, float *__restrict v, const float *__restrict g, int64_t n,
+                        Coefficients c, float beta2) {
+  for (int64_t i = 0; i < n; i++) {
+    float d = g[i] * c.grad_scale;
+    m[i] = m[i] + (d - m[i]) * c.keep1;
+    v[i] = v[i] * beta2 + (d * d) * c.keep2;
+    float q = std::sqrt(v[i]) / c.root2 + c.eps;
+    p[i] = p[i] * c.decay - (m[i] * c.step_size) / q;
+  }
+}
+
+static float *floats(const Tensor &t, const Tensor &like, const char *what) {
+  TORCH_CHECK(t.scalar_type() == at::kFloat && t.is_contiguous() && t.sizes() == like.sizes() && t.device() == like.device(), what, " is ",
+              t.scalar_type(), " ", t.sizes(), " on ", t.device(), ", want contiguous Float ", like.sizes(), " on ", like.device());
+  return t.data_ptr<float>();
+}
+
+// The same update as tensor operations, for devices whose memory the pass above cannot reach.
+static void composite(Tensor p, Tensor m, Tensor v, Tensor g, Coefficients c, float beta2) {
+  Tensor d = g * c.grad_scale;
+  m.add_((d - m) * c.keep1);
+  v.mul_(beta2).add_((d * d) * c.keep2);
+  p.mul_(c.decay).sub_((m * c.step_size) / (v.sqrt() / c.root2 + c.eps));
+}
+
+extern "C" {
+int shim_adamw(T param, T grad, T master, T m, T v, const shim_adamw_args *a, char **err) {
+  return guard(err, [&] {
+    at::AutoGradMode off(false);
+    Tensor p = ref(param), x = master ? ref(master) : p, g = ref(grad);
+    TORCH_CHECK(g.sizes() == p.sizes() && g.device() == p.device(), "gradient ", g.sizes(), " on ", g.device(), " of a parameter ", p.sizes(), " on ", p.device());
+    g = g.to(at::kFloat).contiguous();
+    float *px = floats(x, p, master ? "master weight" : "parameter"), *pm = floats(ref(m), p, "exp_avg"), *pv = floats(ref(v), p, "exp_avg_sq");
+    Coefficients c = coefficients(*a);
+    float beta2 = (float)a->beta2;
+    if (p.is_cpu() && !a->composite) {
+      const float *pg = g.data_ptr<float>();
+      at::parallel_for(0, p.numel(), 1 << 15, [&](int64_t i, int64_t end) { update(px + i, pm + i, pv + i, pg + i, end - i, c, beta2); });
+      x.unsafeGetTensorImpl()->bump_version();  // a graph that saved the old value must notice
+    } else {
+      composite(x, ref(m), ref(v), g, c, beta2);
+    }
+    if (master) p.copy_(x);
+  });
+}
+
+// Blocks are summed one by one and their sums in order: the result does not depend on the number of threads.
+int shim_sum_squares(double *out, T t, char **err) {
+  return guard(err, [&] {
+    Tensor x = ref(t).detach();
+    if (!x.is_cpu()) {
+      *out = x.to(at::kDouble).square().sum().item<double>();
+      return;
+    }
+    x = x.to(at::kFloat).contiguous();
+    const float *p = x.data_ptr<float>();
+    const int64_t n = x.numel(), block = 4096;
+    std::vector<double> sums((n + block - 1) / block);
+    at::parallel_for(0, (int64_t)sums.size(), 8, [&](int64_t i, int64_t end) {
+      for (; i < end; i++) {
+        double lanes[8] = {};
+        int64_t from = i * block, to = std::min(n, from + block), k = from;
+        for (; k + 8 <= to; k += 8)
+          for (int j = 0; j < 8; j++) lanes[j] += (double)p[k + j] * (double)p[k + j];
+        for (; k < to; k++) lanes[0] += (double)p[k] * (double)p[k];
+        for (double l : lanes) sums[i] += l;
+      }
+    });
+    *out = 0;
+    for (double s : sums) *out += s;
+  });
+}
+}

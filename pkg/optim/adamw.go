@@ -1,0 +1,181 @@
+package optim
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/qakd/qakd/internal/shim"
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/sugarme/gotch"
+	"github.com/sugarme/gotch/ts"
+)
+
+// AdamW holds the state of every parameter of its groups. It is used by one goroutine. The parameters stay their
+// modules': a tensor that is replaced between steps is picked up, if shape, dtype and device stay.
+type AdamW struct {
+	cfg    Config
+	groups []Group
+	states []*state // in the order of groups and their parameters
+}
+
+// state is what the updates of one parameter carry along.
+type state struct {
+	param  *nn.Param
+	group  *Group
+	m, v   *ts.Tensor // float32, of the parameter's shape, on its device
+	master *ts.Tensor // float32 weight, nil where the parameter is float32 itself
+	step   int64      // updates so far
+}
+
+// NonFiniteError is a gradient with a NaN or an infinity in it. No parameter has been changed.
+type NonFiniteError struct{ Param string }
+
+func (e *NonFiniteError) Error() string {
+	return fmt.Sprintf("optim: the gradient of %q holds NaN or infinite values, want finite numbers", e.Param)
+}
+
+// New makes the optimizer, with moments of zero, and lets the parameters record gradients. Parameters must have a value
+// in float32, bf16 or f16, and each may be in one group only. The caller closes it.
+func New(groups []Group, cfg Config) (*AdamW, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	o := &AdamW{cfg: cfg, groups: groups}
+	seen := make(map[string]string)
+	for i := range groups {
+		g := &groups[i]
+		if !(g.LR >= 0) || !(g.WeightDecay >= 0) {
+			o.Close()
+			return nil, fmt.Errorf("optim: group %s has rate %v and weight decay %v, want numbers >= 0", g.Name, g.LR, g.WeightDecay)
+		}
+		for _, p := range g.Params {
+			if other, dup := seen[p.Name]; dup {
+				o.Close()
+				return nil, fmt.Errorf("optim: parameter %q is in group %s and in group %s, want it in one", p.Name, other, g.Name)
+			}
+			seen[p.Name] = g.Name
+			st, err := newState(p, g)
+			if err != nil {
+				o.Close()
+				return nil, fmt.Errorf("optim: parameter %q: %w", p.Name, err)
+			}
+			o.states = append(o.states, st)
+		}
+	}
+	return o, nil
+}
+
+func newState(p *nn.Param, g *Group) (*state, error) {
+	switch {
+	case p.T == nil:
+		return nil, fmt.Errorf("has no value yet: load or initialize it first")
+	case p.Frozen:
+		return nil, fmt.Errorf("is frozen, but in group %s", g.Name)
+	}
+	dtype := p.T.DType()
+	if dtype != gotch.Float && dtype != gotch.BFloat16 && dtype != gotch.Half {
+		return nil, fmt.Errorf("has dtype %v, want Float, BFloat16 or Half", dtype)
+	}
+	st := &state{param: p, group: g}
+	err := tensor.Run(func(s *tensor.Scope) error {
+		if err := tensor.RequireGrad(p.T, true); err != nil {
+			return err
+		}
+		st.m, st.v = s.ZerosLike(p.T, gotch.Float), s.ZerosLike(p.T, gotch.Float)
+		if dtype != gotch.Float {
+			st.master = s.Release(s.To(s.Detach(p.T), gotch.Float))
+		}
+		s.Release(st.m)
+		s.Release(st.v)
+		return nil
+	})
+	return st, err
+}
+
+// Step updates every parameter that has a gradient and drops the gradients. factor multiplies the groups' rates; norm is
+// the norm of all gradients together before clipping. A gradient that is not finite is a *NonFiniteError, before
+// anything is changed; the gradients then stay for inspection.
+func (o *AdamW) Step(factor float64) (norm float64, err error) {
+	err = tensor.Run(func(s *tensor.Scope) error {
+		grads, n, err := o.gradients(s)
+		if err != nil {
+			return err
+		}
+		norm = n
+		clip := 1.0
+		if o.cfg.ClipNorm > 0 {
+			clip = min(1, o.cfg.ClipNorm/(norm+1e-6))
+		}
+		for i, st := range o.states {
+			if grads[i] == nil {
+				continue
+			}
+			if err := st.update(grads[i], o.cfg, factor, clip); err != nil {
+				return fmt.Errorf("optim: parameter %q: %w", st.param.Name, err)
+			}
+		}
+		return o.ZeroGrad()
+	})
+	return norm, err
+}
+
+// GradNorm is the norm of all gradients together, or a *NonFiniteError.
+func (o *AdamW) GradNorm() (norm float64, err error) {
+	err = tensor.Run(func(s *tensor.Scope) error {
+		_, norm, err = o.gradients(s)
+		return err
+	})
+	return norm, err
+}
+
+// gradients are those of the states, nil for none, and their norm, summed in float64 in the order of the states.
+func (o *AdamW) gradients(s *tensor.Scope) ([]*ts.Tensor, float64, error) {
+	grads := make([]*ts.Tensor, len(o.states))
+	sum := 0.0
+	for i, st := range o.states {
+		grads[i] = s.Gradient(st.param.T)
+		if grads[i] == nil {
+			continue
+		}
+		sq, err := shim.SumSquares(grads[i])
+		if err != nil {
+			return nil, 0, fmt.Errorf("optim: gradient of %q: %w", st.param.Name, err)
+		}
+		if math.IsNaN(sq) || math.IsInf(sq, 0) {
+			return nil, 0, &NonFiniteError{Param: st.param.Name}
+		}
+		sum += sq
+	}
+	return grads, math.Sqrt(sum), nil
+}
+
+func (st *state) update(grad *ts.Tensor, cfg Config, factor, clip float64) error {
+	st.step++
+	return shim.AdamW(st.param.T, grad, st.master, st.m, st.v, shim.AdamWStep{
+		LR: st.group.LR * factor, Beta1: cfg.Beta1, Beta2: cfg.Beta2, Eps: cfg.Eps,
+		WeightDecay: st.group.WeightDecay, GradScale: clip, Step: st.step,
+	})
+}
+
+// ZeroGrad drops the gradients of all parameters.
+func (o *AdamW) ZeroGrad() error {
+	for _, st := range o.states {
+		if err := tensor.ZeroGrad(st.param.T); err != nil {
+			return fmt.Errorf("optim: parameter %q: %w", st.param.Name, err)
+		}
+	}
+	return nil
+}
+
+// Close frees the state. The parameters stay.
+func (o *AdamW) Close() {
+	for _, st := range o.states {
+		for _, t := range []*ts.Tensor{st.m, st.v, st.master} {
+			if t != nil {
+				t.Drop()
+			}
+		}
+	}
+	o.states = nil
+}

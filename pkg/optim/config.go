@@ -1,0 +1,49 @@
+package optim
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Config of the optimizer.
+type Config struct {
+	LR          float64 `toml:"lr"`           // peak rate of weights; > 0
+	ScaleLR     float64 `toml:"scale_lr"`     // peak rate of learned quantization scales; 0 freezes them
+	Beta1       float64 `toml:"beta1"`        // decay of the mean of gradients, in [0, 1)
+	Beta2       float64 `toml:"beta2"`        // decay of the mean of squared gradients, in [0, 1)
+	Eps         float64 `toml:"eps"`          // added to the root of the latter; > 0
+	WeightDecay float64 `toml:"weight_decay"` // λ of weight matrices; norms, biases and scales have none
+	ClipNorm    float64 `toml:"clip_norm"`    // largest norm of all gradients together; 0 does not clip
+	Schedule
+}
+
+// DefaultConfig suits distillation of a small model from a trained start.
+func DefaultConfig() Config {
+	return Config{
+		LR: 1e-3, ScaleLR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0, ClipNorm: 1,
+		Schedule: Schedule{WarmupSteps: 10, MinLRRatio: 0.1},
+	}
+}
+
+// Validate lists every value out of range.
+func (c Config) Validate() error {
+	var errs []error
+	want := func(ok bool, key string, v any, what string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("optim: %s is %v, want %s", key, v, what))
+		}
+	}
+	within := func(v, lo, hi float64) bool { return v >= lo && v < hi } // false for NaN
+	inf := math.Inf(1)
+	want(within(c.LR, math.SmallestNonzeroFloat64, inf), "lr", c.LR, "a number > 0")
+	want(within(c.ScaleLR, 0, inf), "scale_lr", c.ScaleLR, "a number >= 0")
+	want(within(c.Beta1, 0, 1), "beta1", c.Beta1, "a number in [0, 1)")
+	want(within(c.Beta2, 0, 1), "beta2", c.Beta2, "a number in [0, 1)")
+	want(within(c.Eps, math.SmallestNonzeroFloat64, inf), "eps", c.Eps, "a number > 0")
+	want(within(c.WeightDecay, 0, inf), "weight_decay", c.WeightDecay, "a number >= 0")
+	want(within(c.ClipNorm, 0, inf), "clip_norm", c.ClipNorm, "a number >= 0 (0 does not clip)")
+	want(c.WarmupSteps >= 0, "warmup_steps", c.WarmupSteps, "a number >= 0")
+	want(c.MinLRRatio >= 0 && c.MinLRRatio <= 1, "min_lr_ratio", c.MinLRRatio, "a number in [0, 1]")
+	return errors.Join(errs...)
+}
