@@ -1,0 +1,125 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/data"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/track"
+	"github.com/sugarme/gotch/ts"
+)
+
+// mean is a term as it is logged: the step's mean, before the weight.
+type mean struct {
+	name   string
+	weight float64
+	value  float64
+}
+
+// step takes the data of one update, accumulates its gradient, applies it and says what to log.
+func (r *run) step() (track.Step, error) {
+	batches, total, err := r.take()
+	if err != nil {
+		return track.Step{}, err
+	}
+	var terms []mean
+	for _, us := range batches {
+		share, err := r.accumulate(us, total)
+		if err != nil {
+			return track.Step{}, err
+		}
+		if terms, err = addTerms(terms, share); err != nil {
+			return track.Step{}, err
+		}
+	}
+	values := []track.Value{{Name: "loss"}}
+	for _, t := range terms {
+		values[0].V += t.weight * t.value
+		values = append(values, track.Value{Name: t.name, V: t.value})
+	}
+	applied, err := r.update()
+	if err != nil {
+		return track.Step{}, err
+	}
+	r.state.Step++
+	r.state.Position += len(batches)
+	r.state.Frames += total.Frames
+	return track.Step{Step: int64(r.state.Step), Tokens: total.Frames, Values: append(values, applied...)}, nil
+}
+
+// take draws micro-batches until the step has its frames.
+func (r *run) take() (batches [][]data.Utterance, total Counts, err error) {
+	for i := r.state.Position; ; i++ {
+		us, err := r.sampler.Batch(i)
+		if err != nil {
+			return nil, total, err
+		}
+		batches = append(batches, us)
+		total = total.Plus(Count(us))
+		if total.Frames >= int64(max(r.Config.TokensPerStep, 1)) {
+			return batches, total, nil
+		}
+		if len(batches) > r.sampler.PerEpoch() && total.Frames == 0 {
+			return nil, total, errors.New("train: no utterance of the data has a frame")
+		}
+	}
+}
+
+// accumulate runs one micro-batch forward and backward and returns its terms.
+func (r *run) accumulate(us []data.Utterance, total Counts) ([]mean, error) {
+	var values []mean
+	err := nn.Run(func(c *nn.Context) error {
+		terms, err := r.Objective.Terms(c, us, total)
+		if err != nil {
+			return err
+		}
+		var loss *ts.Tensor
+		for _, t := range terms {
+			v, err := tensor.Scalar(t.Value)
+			if err != nil {
+				return fmt.Errorf("loss term %q: %w", t.Name, err)
+			}
+			if !finite(v) {
+				return r.nonFinite(fmt.Sprintf("loss term %q", t.Name), v, us, total)
+			}
+			values = append(values, mean{t.Name, t.Weight, v})
+			if t.Weight == 0 {
+				continue
+			}
+			part := c.MulScalar(t.Value, t.Weight)
+			if loss != nil {
+				part = c.Add(loss, part)
+			}
+			loss = part
+		}
+		if loss == nil {
+			return errors.New("no loss term has a weight")
+		}
+		return tensor.Backward(loss)
+	})
+	var bad *NonFiniteError
+	if err != nil && !errors.As(err, &bad) {
+		err = fmt.Errorf("train: step %d: %w", r.state.Step+1, err)
+	}
+	return values, err
+}
+
+func (r *run) nonFinite(what string, v float64, us []data.Utterance, total Counts) error {
+	return &NonFiniteError{Step: r.state.Step + 1, What: what, Value: v, Layer: blame(r.Objective, us, total)}
+}
+
+// addTerms adds the shares of a micro-batch to those before it.
+func addTerms(sum, share []mean) ([]mean, error) {
+	if sum == nil {
+		return share, nil
+	}
+	if len(sum) != len(share) {
+		return nil, fmt.Errorf("train: %d loss terms after %d in one step", len(share), len(sum))
+	}
+	for i, v := range share {
+		sum[i].value += v.value
+	}
+	return sum, nil
+}

@@ -1,0 +1,33 @@
+package train
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/qakd/qakd/pkg/optim"
+	"github.com/qakd/qakd/pkg/track"
+)
+
+// prepareOptimizer makes the optimizer, with the moments of the checkpoint at path if there is one.
+func (r *run) prepareOptimizer(path string) error {
+	cfg := r.Config.Optim
+	var err error
+	if r.opt, err = optim.New(optim.Groups(r.params, cfg), cfg); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if path == "" {
+		return nil
+	}
+	return r.opt.Load(filepath.Join(path, OptimFile))
+}
+
+// update clips the accumulated gradient, applies it, clears it and says what to log.
+func (r *run) update() ([]track.Value, error) {
+	cfg := r.Config.Optim
+	factor := cfg.Factor(r.state.Step, r.Config.Steps)
+	norm, err := r.opt.Step(factor)
+	if err != nil {
+		return nil, fmt.Errorf("train: step %d: %w", r.state.Step+1, err)
+	}
+	return []track.Value{{Name: "grad_norm", V: norm}, {Name: "lr", V: cfg.LR * factor}}, nil
+}
