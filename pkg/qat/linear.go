@@ -29,17 +29,17 @@ func newLinear(p LayerPlan, learn, lsq bool, b *nn.Param) (*Linear, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Path, err)
 	}
-	master := func(name string, trained bool, shape ...int64) *nn.Param {
-		return &nn.Param{Name: p.Path + name, Shape: shape, DType: "F32", Frozen: !trained}
+	scale := func(name string, shape ...int64) *nn.Param {
+		return &nn.Param{Name: p.Path + name, Shape: shape, DType: "F32", Frozen: !learn, Scale: true}
 	}
 	l := &Linear{plan: p, learn: learn, lsq: lsq, B: b}
-	l.W = master(".weight", true, p.Out, p.In)
-	l.Scale = master(".weight_scale", learn, rows, groups)
+	l.W = &nn.Param{Name: p.Path + ".weight", Shape: []int64{p.Out, p.In}, DType: "F32"}
+	l.Scale = scale(".weight_scale", rows, groups)
 	if !p.Weight.Symmetric {
-		l.Zero = master(".weight_zero_point", learn, rows, groups)
+		l.Zero = scale(".weight_zero_point", rows, groups)
 	}
 	if p.Activation.Mode == quant.StaticTensor {
-		l.InputScale = master(".input_scale", learn, 1)
+		l.InputScale = scale(".input_scale", 1)
 	}
 	return l, nil
 }
