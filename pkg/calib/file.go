@@ -1,0 +1,199 @@
+package calib
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/qakd/qakd/pkg/ckpt"
+	"github.com/qakd/qakd/pkg/quant"
+)
+
+// FileName is the result's usual name in a run folder.
+const FileName = "calibration.safetensors"
+
+// Names of the tensors of a layer, after its path.
+const (
+	scaleSuffix = ".weight_scale"      // F32 [rows, groups], on the scale grid
+	zeroSuffix  = ".weight_zero_point" // I32 [rows, groups], of asymmetric schemes
+	inputSuffix = ".input_scale"       // F32 [1], of static inputs
+)
+
+// metaKey is the metadata entry that holds the rest as JSON.
+const metaKey = "calibration"
+
+const formatVersion = 1
+
+// Origin identifies what a calibration was made from, by hashes (hex).
+type Origin struct {
+	Model string `json:"model"`
+	Data  string `json:"data"`
+}
+
+type fileMeta struct {
+	Format  int               `json:"format"`
+	Origin  Origin            `json:"origin"`
+	Config  Config            `json:"config"`
+	Schemes map[string]Scheme `json:"schemes"`
+	Report  *Report           `json:"report"`
+}
+
+// Save writes r to a safetensors file, atomically. The bytes depend on the arguments only.
+func (r *Result) Save(path string, from Origin) error {
+	meta, err := json.Marshal(fileMeta{formatVersion, from, r.Config, r.Schemes, r.Report})
+	if err != nil {
+		return fmt.Errorf("calib: %w", err)
+	}
+	var tensors []ckpt.Tensor
+	for _, layer := range slices.Sorted(maps.Keys(r.Weights)) {
+		p := r.Weights[layer]
+		tensors = append(tensors, ckpt.Tensor{Name: layer + scaleSuffix, DType: "F32", Shape: []int64{p.Rows, p.Groups}, Data: floatBytes(p.Scale)})
+		if p.ZeroPoint != nil {
+			tensors = append(tensors, ckpt.Tensor{Name: layer + zeroSuffix, DType: "I32", Shape: []int64{p.Rows, p.Groups}, Data: intBytes(p.ZeroPoint)})
+		}
+		if in, ok := r.Inputs[layer]; ok {
+			tensors = append(tensors, ckpt.Tensor{Name: layer + inputSuffix, DType: "F32", Shape: []int64{1}, Data: floatBytes(in.Scale)})
+		}
+	}
+	return ckpt.Write(path, tensors, map[string]string{metaKey: string(meta)})
+}
+
+// Load reads what Save wrote, bit for bit, and checks that it was made from want; an empty hash of want accepts any.
+// Tensors that are missing, unexpected or mis-shaped are listed in one error.
+func Load(path string, want Origin) (*Result, error) {
+	src, err := ckpt.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("calib: %w", err)
+	}
+	defer src.Close()
+	var meta fileMeta
+	text, ok := src.Metadata()[metaKey]
+	if !ok {
+		return nil, fmt.Errorf("calib: %s: no %q in the metadata: not a calibration", path, metaKey)
+	}
+	if err := json.Unmarshal([]byte(text), &meta); err != nil {
+		return nil, fmt.Errorf("calib: %s: metadata: %w", path, err)
+	}
+	if err := meta.check(want); err != nil {
+		return nil, fmt.Errorf("calib: %s: %w", path, err)
+	}
+	r := &Result{
+		Config: meta.Config, Schemes: meta.Schemes, Report: meta.Report,
+		Weights: map[string]quant.QParams{}, Inputs: map[string]quant.QParams{},
+	}
+	if err := r.read(src); err != nil {
+		return nil, fmt.Errorf("calib: %s: %w", path, err)
+	}
+	return r, nil
+}
+
+func (m fileMeta) check(want Origin) error {
+	if m.Format != formatVersion {
+		return fmt.Errorf("format %d, want %d", m.Format, formatVersion)
+	}
+	var errs []error
+	compare := func(what, have, want string) {
+		if want != "" && have != want {
+			errs = append(errs, fmt.Errorf("made from %s %.12s, want %.12s", what, have, want))
+		}
+	}
+	compare("model", m.Origin.Model, want.Model)
+	compare("data", m.Origin.Data, want.Data)
+	if m.Report == nil {
+		errs = append(errs, errors.New("no report in the metadata"))
+	}
+	return errors.Join(errs...)
+}
+
+// read fills in and checks the parameters of r.Schemes.
+func (r *Result) read(src *ckpt.Reader) error {
+	var expected []ckpt.Info
+	for layer, sch := range r.Schemes {
+		rows, groups, err := sch.Weight.ParamShape(sch.Out, sch.In)
+		if err != nil {
+			return fmt.Errorf("%s: %w", layer, err)
+		}
+		expected = append(expected, ckpt.Info{Name: layer + scaleSuffix, DType: "F32", Shape: []int64{rows, groups}})
+		if !sch.Weight.Symmetric {
+			expected = append(expected, ckpt.Info{Name: layer + zeroSuffix, DType: "I32", Shape: []int64{rows, groups}})
+		}
+		if sch.Input.Mode == quant.StaticTensor {
+			expected = append(expected, ckpt.Info{Name: layer + inputSuffix, DType: "F32", Shape: []int64{1}})
+		}
+	}
+	if err := ckpt.Check(src.Infos(), expected); err != nil {
+		return err
+	}
+	for layer, sch := range r.Schemes {
+		if err := r.readLayer(src, layer, sch); err != nil {
+			return fmt.Errorf("%s: %w", layer, err)
+		}
+	}
+	return nil
+}
+
+func (r *Result) readLayer(src *ckpt.Reader, layer string, sch Scheme) error {
+	info, data, err := src.Bytes(layer + scaleSuffix)
+	if err != nil {
+		return err
+	}
+	p := quant.QParams{Rows: info.Shape[0], Groups: info.Shape[1], Scale: floatsOf(data)}
+	if !sch.Weight.Symmetric {
+		if _, data, err = src.Bytes(layer + zeroSuffix); err != nil {
+			return err
+		}
+		p.ZeroPoint = intsOf(data)
+	}
+	if err := p.Validate(sch.Weight, sch.Out, sch.In); err != nil {
+		return err
+	}
+	r.Weights[layer] = p
+	if sch.Input.Mode != quant.StaticTensor {
+		return nil
+	}
+	if _, data, err = src.Bytes(layer + inputSuffix); err != nil {
+		return err
+	}
+	in := quant.QParams{Rows: 1, Groups: 1, Scale: floatsOf(data)}
+	if !quant.OnGrid(in.Scale[0]) {
+		return fmt.Errorf("input scale %v is not on the scale grid", in.Scale[0])
+	}
+	r.Inputs[layer] = in
+	return nil
+}
+
+func floatBytes(v []float32) []byte {
+	out := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(x))
+	}
+	return out
+}
+
+func intBytes(v []int32) []byte {
+	out := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		out = binary.LittleEndian.AppendUint32(out, uint32(x))
+	}
+	return out
+}
+
+func floatsOf(b []byte) []float32 {
+	out := make([]float32, len(b)/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return out
+}
+
+func intsOf(b []byte) []int32 {
+	out := make([]int32, len(b)/4)
+	for i := range out {
+		out[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return out
+}

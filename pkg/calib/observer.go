@@ -1,0 +1,177 @@
+package calib
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/quant"
+	"github.com/sugarme/gotch/ts"
+)
+
+// Observer watches activations and answers with the parameters of a static scale.
+type Observer interface {
+	// Observe takes one batch of activations of any shape. A value that is not finite is an error.
+	Observe(x *ts.Tensor) error
+	// QParams is one scale on the scale grid. No data is an error.
+	QParams(a quant.ActivationScheme) (quant.QParams, error)
+}
+
+// NewObserver is an empty observer of the configured kind.
+func NewObserver(cfg Config) (Observer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	switch cfg.Observer {
+	case ObserveMovingAverage:
+		return &MovingAverage{Constant: cfg.AveragingConstant}, nil
+	case ObservePercentile:
+		return &Percentile{P: cfg.Percentile, H: new(Histogram)}, nil
+	case ObserveMSE:
+		return &MSE{H: new(Histogram)}, nil
+	}
+	return new(MinMax), nil
+}
+
+// MinMax keeps the range of all values.
+type MinMax struct {
+	Min, Max float32
+	N        int64 // values seen
+}
+
+// Observe widens the range.
+func (o *MinMax) Observe(x *ts.Tensor) error {
+	v, err := finite(x)
+	if err == nil {
+		o.add(v)
+	}
+	return err
+}
+
+func (o *MinMax) add(v []float32) {
+	for i, x := range v {
+		if o.N == 0 && i == 0 {
+			o.Min, o.Max = x, x
+		}
+		o.Min, o.Max = min(o.Min, x), max(o.Max, x)
+	}
+	o.N += int64(len(v))
+}
+
+// QParams is max |x| / qmax.
+func (o *MinMax) QParams(a quant.ActivationScheme) (quant.QParams, error) {
+	return static(float64(max(-o.Min, o.Max)), a, o.N)
+}
+
+// MovingAverage averages each batch's minimum and maximum: m += c * (batch's - m), from the first batch's own.
+type MovingAverage struct {
+	Constant float64 // c, 0 < c <= 1
+	Min, Max float64
+	N        int64 // batches seen
+}
+
+// Observe takes one batch into the averages; an empty one changes nothing.
+func (o *MovingAverage) Observe(x *ts.Tensor) error {
+	v, err := finite(x)
+	if err == nil {
+		o.add(v)
+	}
+	return err
+}
+
+func (o *MovingAverage) add(v []float32) {
+	var batch MinMax
+	batch.add(v)
+	if batch.N == 0 {
+		return
+	}
+	lo, hi := float64(batch.Min), float64(batch.Max)
+	if o.N == 0 {
+		o.Min, o.Max = lo, hi
+	}
+	o.Min += float64(o.Constant * (lo - o.Min))
+	o.Max += float64(o.Constant * (hi - o.Max))
+	o.N++
+}
+
+// QParams is the larger averaged magnitude over qmax.
+func (o *MovingAverage) QParams(a quant.ActivationScheme) (quant.QParams, error) {
+	return static(max(-o.Min, o.Max), a, o.N)
+}
+
+// Percentile clips what lies beyond a percentile of |x|.
+type Percentile struct {
+	P float64 // in percent
+	H *Histogram
+}
+
+// Observe counts the values.
+func (o *Percentile) Observe(x *ts.Tensor) error { return o.H.observe(x) }
+
+// QParams is the percentile over qmax.
+func (o *Percentile) QParams(a quant.ActivationScheme) (quant.QParams, error) {
+	return static(float64(o.H.AbsPercentile(o.P)), a, o.H.n)
+}
+
+// MSE looks for the clip range with the least squared error on the histogram.
+type MSE struct{ H *Histogram }
+
+// Observe counts the values.
+func (o *MSE) Observe(x *ts.Tensor) error { return o.H.observe(x) }
+
+// QParams tries max |x| / qmax and what lies up to five octaves below it, in steps of 1/16 octave.
+func (o *MSE) QParams(a quant.ActivationScheme) (quant.QParams, error) {
+	best, err := static(float64(o.H.absMax()), a, o.H.n)
+	if err != nil {
+		return quant.QParams{}, err
+	}
+	top, least := float64(o.H.absMax())/float64(a.QMax()), o.H.SquaredError(best.Scale[0], a.QMax())
+	for i := 1; i <= 5*16; i++ {
+		s := quant.RoundScale(float32(top * math.Exp2(-float64(i)/16)))
+		if e := o.H.SquaredError(s, a.QMax()); e < least {
+			least, best.Scale[0] = e, s
+		}
+	}
+	return best, nil
+}
+
+func (h *Histogram) observe(x *ts.Tensor) error {
+	v, err := finite(x)
+	if err == nil {
+		h.Add(v)
+	}
+	return err
+}
+
+// static is one scale for magnitudes up to a.
+func static(absMax float64, a quant.ActivationScheme, n int64) (quant.QParams, error) {
+	if err := a.Validate(); err != nil {
+		return quant.QParams{}, err
+	}
+	if a.Mode != quant.StaticTensor {
+		return quant.QParams{}, fmt.Errorf("calib: activation mode %v has no static scale", a.Mode)
+	}
+	if n == 0 {
+		return quant.QParams{}, fmt.Errorf("calib: no activations observed")
+	}
+	scale := quant.RoundScale(float32(absMax / float64(a.QMax())))
+	return quant.QParams{Rows: 1, Groups: 1, Scale: []float32{scale}}, nil
+}
+
+// finite copies x's values and rejects NaN and infinities.
+func finite(x *ts.Tensor) ([]float32, error) {
+	v, err := tensor.Floats(x)
+	if err != nil {
+		return nil, err
+	}
+	return v, checkFinite(v)
+}
+
+func checkFinite(v []float32) error {
+	for i, x := range v {
+		if x-x != 0 {
+			return fmt.Errorf("calib: activation %d of %d is %v, want finite values", i, len(v), x)
+		}
+	}
+	return nil
+}
