@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -47,7 +48,7 @@ func TestLossFalls(t *testing.T) {
 	if loss, want := value(t, seen.steps[99], "loss"), last+0.01*value(t, seen.steps[99], "size"); loss != want {
 		t.Errorf("loss %g, want the weighted sum %g", loss, want)
 	}
-	if lr := value(t, seen.steps[0], "lr"); lr != 0.05*0.1 {
+	if lr := value(t, seen.steps[0], "lr"); math.Abs(lr-0.005) > 1e-12 {
 		t.Errorf("first rate %g, want a tenth of the peak", lr)
 	}
 	var frames int64

@@ -1,0 +1,116 @@
+package distill
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/qakd/qakd/pkg/talker"
+)
+
+// Classes of the codec head that a KL compares.
+type Classes string
+
+const (
+	// Reachable are the codes and the end token: what sampling can choose.
+	Reachable Classes = "reachable"
+	// Full is the whole vocabulary of the head, control tokens included.
+	Full Classes = "full"
+)
+
+// UnmarshalText accepts the names above.
+func (k *Classes) UnmarshalText(text []byte) error {
+	v := Classes(text)
+	if !slices.Contains([]Classes{Reachable, Full}, v) {
+		return fmt.Errorf("%q, want one of: %s", text, strings.Join(v.Choices(), ", "))
+	}
+	*k = v
+	return nil
+}
+
+// Choices lists the names.
+func (Classes) Choices() []string { return []string{string(Reachable), string(Full)} }
+
+// Config weighs the terms of a distillation. A term with weight 0 is not computed.
+type Config struct {
+	KLCode0 float64 `toml:"kl_code0"`
+	KLCodes float64 `toml:"kl_codes"`
+	Hidden  float64 `toml:"hidden"`
+	EOS     float64 `toml:"eos"`
+	CECode0 float64 `toml:"ce_code0"`
+	CECodes float64 `toml:"ce_codes"`
+
+	Temperature float64 `toml:"temperature"` // of both KL; 1 matches the distributions themselves
+	// CodebookWeights weigh codes 1 … G-1 in kl_codes and ce_codes; empty: all 1.
+	CodebookWeights []float64 `toml:"codebook_weights"`
+	Code0Classes    Classes   `toml:"code0_classes"`
+	// ChunkRows bounds the rows whose logits exist at a time: they are then computed again in the backward pass. 0: all
+	// at once, which is faster where memory allows it.
+	ChunkRows int `toml:"chunk_rows"`
+}
+
+// DefaultConfig matches the teacher's distributions at temperature 1, with a pull on the hidden state.
+func DefaultConfig() Config {
+	return Config{KLCode0: 1, KLCodes: 1, Hidden: 0.3, EOS: 0.5, Temperature: 1, Code0Classes: Reachable}
+}
+
+// Validate reports all violations.
+func (c Config) Validate() error {
+	var errs []error
+	sum := 0.0
+	weight := func(key string, w float64) {
+		if !(w >= 0) || math.IsInf(w, 0) {
+			errs = append(errs, fmt.Errorf("%s is %v, want a finite number of at least 0", key, w))
+		}
+		sum += w
+	}
+	for _, t := range c.weights() {
+		weight(t.key, t.weight)
+	}
+	if sum == 0 {
+		errs = append(errs, errors.New("all weights are 0, want at least one term"))
+	}
+	if !(c.Temperature > 0) || math.IsInf(c.Temperature, 0) {
+		errs = append(errs, fmt.Errorf("temperature is %v, want a finite number above 0", c.Temperature))
+	}
+	for i, w := range c.CodebookWeights {
+		weight(fmt.Sprintf("codebook_weights[%d]", i), w)
+	}
+	if !slices.Contains([]Classes{Reachable, Full}, c.Code0Classes) {
+		errs = append(errs, fmt.Errorf("code0_classes is %q, want one of: %s", c.Code0Classes, strings.Join(c.Code0Classes.Choices(), ", ")))
+	}
+	if c.ChunkRows < 0 {
+		errs = append(errs, fmt.Errorf("chunk_rows is %d, want 0 or more", c.ChunkRows))
+	}
+	return errors.Join(errs...)
+}
+
+type termWeight struct {
+	key    string
+	weight float64
+}
+
+func (c Config) weights() []termWeight {
+	return []termWeight{
+		{"kl_code0", c.KLCode0}, {"kl_codes", c.KLCodes}, {"hidden", c.Hidden}, {"eos", c.EOS},
+		{"ce_code0", c.CECode0}, {"ce_codes", c.CECodes},
+	}
+}
+
+// fits checks what depends on the model.
+func (c Config) fits(m *talker.Model) error {
+	if n := len(c.CodebookWeights); n != 0 && n != m.Config.Groups()-1 {
+		return fmt.Errorf("distill: codebook_weights has %d numbers, want %d (codes 1 … G-1) or none", n, m.Config.Groups()-1)
+	}
+	return nil
+}
+
+// codebookWeights of codes 1 … G-1.
+func (c Config) codebookWeights(m *talker.Model) []float64 {
+	if len(c.CodebookWeights) > 0 {
+		return c.CodebookWeights
+	}
+	return slices.Repeat([]float64{1}, m.Config.Groups()-1)
+}

@@ -1,0 +1,18 @@
+// Package distill has the objectives that train a talker: against a teacher, and from labels alone.
+//
+// Teacher and student read the same batch, every row with the true past ("aligned"): the hidden state of row p-1
+// predicts frame p, its code 0 through the codec head and codes 1 … G-1 through the code predictor, which also sees the
+// frame's lower codes. Each model conditions its code predictor on its own hidden states, as when it speaks.
+//
+//	kl_code0   KL(teacher ‖ student) over code 0 and end of speech, rows before a frame or the end
+//	kl_codes   the same for codes 1 … G-1, summed over the codebooks
+//	hidden     ‖h_s - h_t‖² / ‖h_t‖², the rows of kl_code0; the last hidden state is the code predictor's input
+//	eos        KL of the two-way choice "speech ends here" against "it goes on", the rows of kl_code0
+//	ce_code0, ce_codes   cross-entropy against the labels
+//
+// Every term is a mean: kl_code0, hidden, eos and ce_code0 over frames + utterances rows, kl_codes and ce_codes over
+// frames, in nats. Softmax and KL are float32 whatever the models compute in. With a temperature T both sides of a KL
+// are softened and the term is multiplied by T², so that its gradient keeps its size (Hinton et al. 2015, §2).
+//
+// Measure gives the same divergences as numbers, over held-out utterances.
+package distill

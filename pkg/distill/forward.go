@@ -1,0 +1,85 @@
+package distill
+
+import (
+	"github.com/qakd/qakd/pkg/data"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/talker"
+	"github.com/sugarme/gotch"
+	"github.com/sugarme/gotch/ts"
+)
+
+// layout is a teacher-forced batch with the rows that losses are about. M rows predict code 0 or the end (frames +
+// utterances); N of them precede a frame.
+type layout struct {
+	batch   *talker.Batch
+	rows    []int64 // [M] flat numbers of the rows that predict
+	labels  []int64 // [M] what they predict
+	frames  []int64 // [N] which of the M rows precede a frame
+	codes   []int64 // [N·G]
+	M, N, G int64
+}
+
+// layOut builds the aligned batch of us for models with cfg.
+func layOut(cfg *talker.Config, us []data.Utterance) (*layout, error) {
+	seqs := make([]talker.Sequence, len(us))
+	for i, u := range us {
+		var err error
+		if seqs[i], err = talker.TrainingRows(cfg, u); err != nil {
+			return nil, err
+		}
+	}
+	b, err := talker.Collate(seqs, talker.PadRight)
+	if err != nil {
+		return nil, err
+	}
+	l := &layout{batch: b, rows: b.TargetRows(), labels: b.Targets(), codes: b.FrameCodes(), G: int64(cfg.Groups())}
+	for i, label := range l.labels {
+		if label != int64(cfg.Talker.CodecEos) {
+			l.frames = append(l.frames, int64(i))
+		}
+	}
+	l.N, l.M = int64(len(l.frames)), int64(len(l.rows))
+	return l, nil
+}
+
+// targets are codes 1 … G-1 of the frames, [N,G-1].
+func (l *layout) targets(c *nn.Context, m *talker.Model) *ts.Tensor {
+	return c.Narrow(ints(c, m, l.codes, l.N, l.G), 1, 1, l.G-1)
+}
+
+// outputs are one model's states over a layout.
+type outputs struct {
+	m      *talker.Model
+	hidden *ts.Tensor // [M,H] final-normed, of the rows that predict
+	states *ts.Tensor // [N,G-1,Hp] behind the code predictor's heads; nil when nobody asked
+}
+
+// forward runs m over l; the code predictor only if codes is set.
+func forward(c *nn.Context, m *talker.Model, l *layout, codes bool) outputs {
+	o := outputs{m: m, hidden: m.Pick(c, m.Forward(c, l.batch), l.rows)}
+	if codes {
+		condition := c.IndexSelect(o.hidden, 0, ints(c, m, l.frames, l.N))
+		o.states = m.Predict(c, condition, ints(c, m, l.codes, l.N, l.G))
+	}
+	return o
+}
+
+// headLogits is the float32 logits of the whole codec head from hidden rows [n,H]: [n,Vc].
+func headLogits(c *nn.Context, m *talker.Model, hidden *ts.Tensor) *ts.Tensor {
+	return c.To(m.CodecHead.Forward(c, hidden), gotch.Float)
+}
+
+// reachable are the columns of logits [n,Vc] that sampling can choose: the codes, and the end as the last, [n,V+1].
+func reachable(c *nn.Context, cfg *talker.Config, logits *ts.Tensor) *ts.Tensor {
+	eos := int64(cfg.Talker.CodecEos)
+	return c.Cat(1, c.Narrow(logits, 1, 0, cfg.Codebook()), c.Narrow(logits, 1, eos, 1))
+}
+
+// codeLogits is the float32 logits [n,G-1,V] of codes 1 … G-1 from states [n,G-1,Hp].
+func codeLogits(c *nn.Context, m *talker.Model, states *ts.Tensor) *ts.Tensor {
+	return c.To(m.CodeLogits(c, states), gotch.Float)
+}
+
+func ints(c *nn.Context, m *talker.Model, v []int64, shape ...int64) *ts.Tensor {
+	return c.ToDevice(c.FromInts(v, shape...), m.Device)
+}
