@@ -65,6 +65,20 @@ func TestWriteReplacesWhole(t *testing.T) {
 	}
 }
 
+// TestExplain: the temporary name is left out, another file's name is kept.
+func TestExplain(t *testing.T) {
+	for _, tt := range []struct{ inner, want string }{
+		{"a/.f.tmp-123", "write a/f: input/output error"},
+		{"a/f", "write a/f: input/output error"},
+		{"b/source", "write a/f: read b/source: input/output error"},
+	} {
+		err := fsx.Explain("write", "a/f", &os.PathError{Op: "read", Path: tt.inner, Err: syscall.EIO})
+		if err.Error() != tt.want || !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: %v, want %s", tt.inner, err, tt.want)
+		}
+	}
+}
+
 func TestPublishDir(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "a", "out")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -89,10 +90,10 @@ func Explain(verb, path string, err error) error {
 	}
 	var pathErr *os.PathError
 	var linkErr *os.LinkError
-	switch {
-	case errors.As(err, &pathErr):
-		err = pathErr.Err // the temporary name means nothing to the reader
-	case errors.As(err, &linkErr):
+	switch { // the temporary name means nothing to the reader; another file's name does
+	case errors.As(err, &pathErr) && ours(pathErr.Path, path):
+		err = pathErr.Err
+	case errors.As(err, &linkErr) && ours(linkErr.Old, path):
 		err = linkErr.Err
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
@@ -102,6 +103,11 @@ func Explain(verb, path string, err error) error {
 		return fmt.Errorf("%s %s: disk full: %w", verb, path, err)
 	}
 	return fmt.Errorf("%s %s: %w", verb, path, err)
+}
+
+// ours tells whether name is path or its temporary file or folder.
+func ours(name, path string) bool {
+	return name == path || strings.HasPrefix(filepath.Base(name), "."+filepath.Base(path)+".tmp-")
 }
 
 // DiskFree returns the bytes that an ordinary user may still write in dir;
