@@ -48,8 +48,8 @@ func (a *Attention) Visit(v Visitor) {
 	a.KNorm.Visit(v)
 }
 
-// Forward attends from x [B,T,H] to the cached rows and to itself. mask is added to the scores, [B or 1, 1, T, S].
-// cache is nil outside decoding.
+// Forward attends from x [B,T,H] to the cached rows and to itself. mask is added to the scores, [B or 1, 1, T, S]; nil
+// hides nothing. cache is nil outside decoding.
 func (a *Attention) Forward(c *Context, x *ts.Tensor, rot Angles, mask *ts.Tensor, cache *KVCache) *ts.Tensor {
 	cfg := a.cfg
 	size := c.Shape(x)
@@ -70,7 +70,10 @@ func (a *Attention) Forward(c *Context, x *ts.Tensor, rot Angles, mask *ts.Tenso
 	rows := cfg.Heads / cfg.KVHeads * T
 	qg := c.Reshape(q, B, cfg.KVHeads, rows, cfg.HeadDim)
 	scores := c.MulScalar(c.Matmul(qg, c.Transpose(k, 2, 3)), 1/math.Sqrt(float64(cfg.HeadDim)))
-	scores = c.Add(c.Reshape(scores, B, cfg.Heads, T, S), mask)
+	scores = c.Reshape(scores, B, cfg.Heads, T, S)
+	if mask != nil {
+		scores = c.Add(scores, mask)
+	}
 	p := c.To(c.Softmax(c.To(scores, gotch.Float), -1), x.DType())
 	o := c.Matmul(c.Reshape(p, B, cfg.KVHeads, rows, S), v) // [B,kv,rows,D]
 	o = c.Transpose(c.Reshape(o, B, cfg.Heads, T, cfg.HeadDim), 1, 2)

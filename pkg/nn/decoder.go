@@ -40,7 +40,7 @@ func (d *Decoder) Visit(v Visitor) {
 }
 
 // Forward maps x [B,T,H] to final-normed hidden states [B,T,H]. positions are [B,T]; mask is added to the scores,
-// [B or 1, 1, T, S]; caches are nil, or one per layer.
+// [B or 1, 1, T, S], or nil; caches are nil, or one per layer.
 func (d *Decoder) Forward(c *Context, x, positions, mask *ts.Tensor, caches []*KVCache) *ts.Tensor {
 	rot := d.cfg.Rotary.Angles(c, positions, x.DType())
 	for i, b := range d.Blocks {

@@ -17,6 +17,16 @@ func (kv *KVCache) Append(c *Context, k, v *ts.Tensor) (*ts.Tensor, *ts.Tensor) 
 	return kv.k, kv.v
 }
 
+// Keep goes on with these sequences only, ids [n] int64.
+func (kv *KVCache) Keep(c *Context, ids *ts.Tensor) {
+	if kv.k == nil {
+		return
+	}
+	k, v := c.IndexSelect(kv.k, 0, ids), c.IndexSelect(kv.v, 0, ids)
+	kv.Close()
+	kv.k, kv.v = c.Release(k), c.Release(v)
+}
+
 // Len is the number of rows held.
 func (kv *KVCache) Len() int64 {
 	if kv.k == nil {

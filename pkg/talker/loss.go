@@ -93,17 +93,18 @@ func (m *Model) Loss(c *nn.Context, b *Batch, o Objective) (Losses, error) {
 	N, G := int64(len(b.Frame)), int64(m.Config.Groups())
 	codes := m.ints(c, b.FrameCodes(), N, G)
 	l.SubLogits = m.CodeLogits(c, m.Predict(c, l.Condition, codes))
-	l.Sub = m.codeLoss(c, l.SubLogits, b.FrameCodes(), N, skip)
+	l.Sub = m.CodeLoss(c, l.SubLogits, b.FrameCodes(), skip)
 	l.Total = c.Add(l.Talker, c.MulScalar(l.Sub, subWeight))
 	return l, nil
 }
 
-// codeLoss is the mean cross-entropy of logits [N,G-1,V]: head j against code j+1+skip.
-func (m *Model) codeLoss(c *nn.Context, logits *ts.Tensor, codes []int64, N, skip int64) *ts.Tensor {
+// CodeLoss is the mean cross-entropy of logits [N,G-1,V] with codes [N·G]: head j against code j+1+skip. Only skip 0 is
+// right; skip 1 is the reference script's.
+func (m *Model) CodeLoss(c *nn.Context, logits *ts.Tensor, codes []int64, skip int64) *ts.Tensor {
 	G := int64(m.Config.Groups())
 	var labels []int64
-	for n := range N {
-		labels = append(labels, codes[n*G+1+skip:(n+1)*G]...)
+	for n := int64(0); n < int64(len(codes)); n += G {
+		labels = append(labels, codes[n+1+skip:n+G]...)
 	}
 	return m.CrossEntropy(c, c.Reshape(c.Narrow(logits, 1, 0, G-1-skip), -1, m.Config.Codebook()), labels)
 }

@@ -48,16 +48,16 @@ func (p *Predictor) Visit(v nn.Visitor) {
 	}
 }
 
-// adapt maps input rows [..., H] to the predictor's width.
-func (p *Predictor) adapt(c *nn.Context, x *ts.Tensor) *ts.Tensor {
+// Adapt maps input rows [..., H] to the predictor's width.
+func (p *Predictor) Adapt(c *nn.Context, x *ts.Tensor) *ts.Tensor {
 	if p.Adapter == nil {
 		return x
 	}
 	return p.Adapter.Forward(c, x)
 }
 
-// predictorRows is the teacher-forced input [N,G,H] of hidden [N,H] and codes [N,G].
-func (m *Model) predictorRows(c *nn.Context, hidden, codes *ts.Tensor) *ts.Tensor {
+// PredictorRows is the teacher-forced input [N,G,H] of hidden [N,H] and codes [N,G].
+func (m *Model) PredictorRows(c *nn.Context, hidden, codes *ts.Tensor) *ts.Tensor {
 	rows := []*ts.Tensor{hidden, m.CodecEmbedding.Forward(c, c.Select(codes, 1, 0))}
 	for g := 1; g < m.Config.Groups()-1; g++ {
 		rows = append(rows, m.Predictor.Embeddings[g-1].Forward(c, c.Select(codes, 1, int64(g))))
@@ -65,21 +65,17 @@ func (m *Model) predictorRows(c *nn.Context, hidden, codes *ts.Tensor) *ts.Tenso
 	return c.Stack(1, rows...)
 }
 
-// run maps input rows [N,T,H] at positions past … past+T-1 of their frames to final-normed states [N,T,Hp].
-func (m *Model) runPredictor(c *nn.Context, rows *ts.Tensor, past int64, caches []*nn.KVCache) *ts.Tensor {
+// PredictorHidden maps the input rows of whole frames [N,T,H] to final-normed states [N,T,Hp].
+func (m *Model) PredictorHidden(c *nn.Context, rows *ts.Tensor) *ts.Tensor {
 	T := c.Shape(rows)[1]
-	at := make([]int64, T)
-	for i := range at {
-		at[i] = past + int64(i)
-	}
-	mask := c.ToDevice(nn.CausalMask(c, T, past, m.DType), m.Device)
-	return m.Predictor.Decoder.Forward(c, m.Predictor.adapt(c, rows), m.ints(c, at, 1, T), mask, caches)
+	view := m.ViewOf(c, filled(int(T), 1), 1, int(T))
+	return m.Predictor.Decoder.Forward(c, m.Predictor.Adapt(c, rows), view.Positions, view.Mask, nil)
 }
 
 // Predict runs the code predictor with the true codes: hidden [N,H] is the talker's final-normed state of the row before
 // the frame, codes [N,G] int64 the frame. The result [N,G-1,Hp] is the final-normed state behind each head.
 func (m *Model) Predict(c *nn.Context, hidden, codes *ts.Tensor) *ts.Tensor {
-	h := m.runPredictor(c, m.predictorRows(c, hidden, codes), 0, nil)
+	h := m.PredictorHidden(c, m.PredictorRows(c, hidden, codes))
 	return c.Narrow(h, 1, 1, int64(m.Config.Groups()-1))
 }
 

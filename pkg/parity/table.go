@@ -1,0 +1,71 @@
+package parity
+
+import (
+	"fmt"
+
+	"github.com/qakd/qakd/pkg/report"
+)
+
+// Table lists every check with its error and verdict.
+func (r *Result) Table() *report.Table {
+	t := &report.Table{Title: "Goldens of the reference implementation",
+		Columns: []string{"file", "tensor", "max error", "of tolerance", "in std", "verdict"}}
+	for _, c := range r.Checks {
+		verdict := "pass"
+		if !c.Pass {
+			verdict = "FAIL"
+		}
+		if c.Problem != "" {
+			t.Add(c.File, c.Name, nil, nil, nil, verdict+": "+c.Problem)
+			continue
+		}
+		t.Add(c.File, c.Name, c.MaxAbsErr, share(c), deviations(c), verdict)
+	}
+	for _, n := range r.Unsupported {
+		t.Add("", n, nil, nil, nil, "unsupported")
+	}
+	return t
+}
+
+// Summary has one line per file: how many checks, and the worst error.
+func (r *Result) Summary() *report.Table {
+	t := &report.Table{Title: "Summary", Columns: []string{"file", "passed", "failed", "worst, of tolerance"}}
+	type line struct {
+		passed, failed int
+		worst          float64
+	}
+	files := make(map[string]*line)
+	for _, c := range r.Checks {
+		l := files[c.File]
+		if l == nil {
+			l = new(line)
+			files[c.File] = l
+		}
+		if c.Pass {
+			l.passed++
+		} else {
+			l.failed++
+		}
+		l.worst = max(l.worst, c.Share)
+	}
+	for _, file := range sortedKeys(files) {
+		l := files[file]
+		t.Add(file, l.passed, l.failed, fmt.Sprintf("%.1f %%", 100*l.worst))
+	}
+	t.Add("unsupported", len(r.Unsupported), 0, nil)
+	return t
+}
+
+func share(c Check) string {
+	if c.ATol == 0 && c.RTol == 0 {
+		return "exact"
+	}
+	return fmt.Sprintf("%.1f %%", 100*c.Share)
+}
+
+func deviations(c Check) any {
+	if c.StdErr == 0 {
+		return nil
+	}
+	return c.StdErr
+}
