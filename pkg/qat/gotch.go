@@ -28,6 +28,12 @@ func (m Module) ForwardT(x *ts.Tensor, train bool) *ts.Tensor { return m.Forward
 
 // Apply is Forward with an error.
 func (m Module) Apply(x *ts.Tensor) (y *ts.Tensor, err error) {
+	if x == nil {
+		return nil, fmt.Errorf("qat: input is nil")
+	}
+	if ok, err := x.Defined(); err != nil || !ok {
+		return nil, fmt.Errorf("qat: input is an undefined tensor") // libtorch would abort on its dtype
+	}
 	err = nn.Run(func(c *nn.Context) error {
 		y = c.Release(m.P.Forward(c, x))
 		return nil
