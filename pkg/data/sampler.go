@@ -1,10 +1,11 @@
 package data
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sort"
+	"slices"
 )
 
 // SamplerConfig says how a set is cut into batches.
@@ -36,13 +37,16 @@ func (c SamplerConfig) Validate() error {
 }
 
 // Sampler cuts a set into an endless sequence of batches: every epoch visits each utterance once, in an order drawn
-// from (seed, epoch). The last batch of an epoch is shorter where the batch size does not divide the set.
+// from (seed, epoch). The last batch of an epoch is shorter where the batch size does not divide the set. Sorting by
+// length reads one window at a time, so the first batch of a large set costs no more than the others.
 type Sampler struct {
-	set   Set
-	cfg   SamplerConfig
-	next  int
-	epoch int     // the epoch that order belongs to, -1 none
-	order [][]int // batches of the epoch
+	set    Set
+	cfg    SamplerConfig
+	next   int
+	epoch  int     // the epoch that order belongs to, -1 none
+	order  []int   // of the epoch's utterances
+	window int     // the window that sorted belongs to, -1 none
+	sorted [][]int // batches of the window
 }
 
 // NewSampler checks the configuration and that the set holds something (else an error that wraps ErrEmpty).
@@ -53,7 +57,7 @@ func NewSampler(set Set, cfg SamplerConfig) (*Sampler, error) {
 	if set.Len() == 0 {
 		return nil, fmt.Errorf("data: %w", ErrEmpty)
 	}
-	return &Sampler{set: set, cfg: cfg, epoch: -1}, nil
+	return &Sampler{set: set, cfg: cfg, epoch: -1, window: -1}, nil
 }
 
 // PerEpoch is the number of batches that visit each utterance once.
@@ -86,13 +90,12 @@ func (s *Sampler) Batch(i int) ([]Utterance, error) {
 		return nil, fmt.Errorf("data: batch index is %d, want 0 or more", i)
 	}
 	if epoch := i / s.PerEpoch(); epoch != s.epoch {
-		order, err := s.arrange(epoch)
-		if err != nil {
-			return nil, err
-		}
-		s.epoch, s.order = epoch, order
+		s.arrange(epoch)
 	}
-	idx := s.order[i%s.PerEpoch()]
+	idx, err := s.indices(i % s.PerEpoch())
+	if err != nil {
+		return nil, err
+	}
 	batch := make([]Utterance, len(idx))
 	for j, k := range idx {
 		u, err := s.set.At(k)
@@ -104,51 +107,52 @@ func (s *Sampler) Batch(i int) ([]Utterance, error) {
 	return batch, nil
 }
 
-// arrange draws the batches of an epoch.
-func (s *Sampler) arrange(epoch int) ([][]int, error) {
-	n, size := s.set.Len(), s.cfg.BatchSize
-	r := rand.New(rand.NewPCG(s.cfg.Seed, uint64(epoch)))
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
+// arrange draws the order of an epoch.
+func (s *Sampler) arrange(epoch int) {
+	s.epoch, s.window = epoch, -1
+	s.order = make([]int, s.set.Len())
+	for i := range s.order {
+		s.order[i] = i
 	}
 	if s.cfg.Shuffle {
-		r.Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
+		r := rand.New(rand.NewPCG(s.cfg.Seed, uint64(epoch)))
+		r.Shuffle(len(s.order), func(i, j int) { s.order[i], s.order[j] = s.order[j], s.order[i] })
 	}
-	if s.cfg.Window > 1 {
-		if err := s.sortWindows(order); err != nil {
+}
+
+// indices of batch i of the epoch.
+func (s *Sampler) indices(i int) ([]int, error) {
+	if s.cfg.Window <= 1 {
+		return cut(s.order, i, s.cfg.BatchSize), nil
+	}
+	if w := i / s.cfg.Window; w != s.window {
+		if err := s.sortWindow(w); err != nil {
 			return nil, err
 		}
 	}
-	var batches [][]int
-	for lo := 0; lo < n; lo += size {
-		batches = append(batches, order[lo:min(lo+size, n)])
-	}
-	if s.cfg.Window > 1 { // sorting left short ones first in each window; the order of batches is drawn anew
-		r.Shuffle(len(batches), func(i, j int) { batches[i], batches[j] = batches[j], batches[i] })
-	}
-	return batches, nil
+	return s.sorted[i%s.cfg.Window], nil
 }
 
-// sortWindows sorts each window of order by rows (text and frames), ties by index.
-func (s *Sampler) sortWindows(order []int) error {
-	rows := make(map[int]int, len(order))
-	for _, k := range order {
+// cut is piece i of x in pieces of n.
+func cut(x []int, i, n int) []int { return x[i*n : min((i+1)*n, len(x))] }
+
+// sortWindow cuts window w into batches of similar length (text and frames), ties by index, in an order drawn anew.
+func (s *Sampler) sortWindow(w int) error {
+	members := slices.Clone(cut(s.order, w, s.cfg.Window*s.cfg.BatchSize))
+	rows := make(map[int]int, len(members))
+	for _, k := range members {
 		u, err := s.set.At(k)
 		if err != nil {
 			return err
 		}
 		rows[k] = len(u.Text) + u.Frames()
 	}
-	width := s.cfg.Window * s.cfg.BatchSize
-	for lo := 0; lo < len(order); lo += width {
-		w := order[lo:min(lo+width, len(order))]
-		sort.Slice(w, func(i, j int) bool {
-			if rows[w[i]] != rows[w[j]] {
-				return rows[w[i]] < rows[w[j]]
-			}
-			return w[i] < w[j]
-		})
+	slices.SortFunc(members, func(a, b int) int { return cmp.Or(cmp.Compare(rows[a], rows[b]), cmp.Compare(a, b)) })
+	s.window, s.sorted = w, nil
+	for lo := 0; lo < len(members); lo += s.cfg.BatchSize {
+		s.sorted = append(s.sorted, members[lo:min(lo+s.cfg.BatchSize, len(members))])
 	}
+	r := rand.New(rand.NewPCG(s.cfg.Seed^uint64(w+1)<<32, uint64(s.epoch)))
+	r.Shuffle(len(s.sorted), func(i, j int) { s.sorted[i], s.sorted[j] = s.sorted[j], s.sorted[i] })
 	return nil
 }
