@@ -56,7 +56,15 @@ type Statistics struct {
 func (s *Statistics) Layer(path string) *Layer { return s.byPath[path] }
 
 // Collect runs forward over the batches, without gradients, and gathers statistics of the inputs of slots. Each batch
-// has its own scope. forward runs the float model with p.Context as the nn.Context, and tells p which rows are real.
+// has its own scope. forward runs the float model with p.Context as the nn.Context, and tells p which rows are real:
+//
+//	func(p *calib.Pass, b *talker.Batch) error {
+//		x := m.Embed(p.Context, b)
+//		p.Keep(b.Mask, b.B, b.T)
+//		h := m.Hidden(p.Context, x, m.View(p.Context, b), nil)
+//		p.KeepAll()
+//		...                                  // heads and code predictor, on picked rows
+//	}
 //
 // It is an error when there is no slot or no batch, when an input is not finite (the layer is named), and when a layer
 // has seen fewer than cfg.MinTokens rows (all of them are listed). When ctx ends, its error comes back after the batch.
@@ -136,19 +144,19 @@ func (c *collector) coverage(least int64) error {
 type Pass struct {
 	*nn.Context
 	collector *collector
-	mask      []bool
+	mask      []int64
 	b, t      int64
 	last      sample
 }
 
 // Keep says that, from now on, watched inputs have the shape [b, t, K] and that only rows whose mask [b*t] (row-major)
-// is true are real. An input of another shape is then an error: call KeepAll before a part of the model that works on
+// is not 0 are real. An input of another shape is then an error: call KeepAll before a part of the model that works on
 // other rows, such as the code predictor's [frames, groups, K].
-func (p *Pass) Keep(mask []bool, b, t int64) {
-	if int64(len(mask)) != b*t || mask == nil {
+func (p *Pass) Keep(mask []int64, b, t int) {
+	if len(mask) != b*t || mask == nil {
 		p.Fail("calib", "mask of %d rows for a batch [%d, %d]", len(mask), b, t)
 	}
-	p.mask, p.b, p.t, p.last = mask, b, t, sample{}
+	p.mask, p.b, p.t, p.last = mask, int64(b), int64(t), sample{}
 }
 
 // KeepAll says that from now on all rows are real, in any shape.
@@ -217,14 +225,14 @@ func (p *Pass) sample(slot *nn.Slot, x *ts.Tensor) (sample, error) {
 	return s, nil
 }
 
-// keep moves the rows of width k whose mask is true to the front; nil keeps all.
-func keep(v []float32, mask []bool, k int64) []float32 {
+// keep moves the rows of width k whose mask is not 0 to the front; nil keeps all.
+func keep(v []float32, mask []int64, k int64) []float32 {
 	if mask == nil {
 		return v
 	}
 	n := int64(0)
 	for i, real := range mask {
-		if real {
+		if real != 0 {
 			copy(v[n*k:(n+1)*k], v[int64(i)*k:])
 			n++
 		}

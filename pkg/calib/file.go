@@ -56,7 +56,7 @@ func (r *Result) Save(path string, from Origin) error {
 			tensors = append(tensors, ckpt.Tensor{Name: layer + zeroSuffix, DType: "I32", Shape: []int64{p.Rows, p.Groups}, Data: intBytes(p.ZeroPoint)})
 		}
 		if in, ok := r.Inputs[layer]; ok {
-			tensors = append(tensors, ckpt.Tensor{Name: layer + inputSuffix, DType: "F32", Shape: []int64{1}, Data: floatBytes(in.Scale)})
+			tensors = append(tensors, ckpt.Tensor{Name: layer + inputSuffix, DType: "F32", Shape: []int64{1}, Data: floatBytes([]float32{in})})
 		}
 	}
 	return ckpt.Write(path, tensors, map[string]string{metaKey: string(meta)})
@@ -83,7 +83,7 @@ func Load(path string, want Origin) (*Result, error) {
 	}
 	r := &Result{
 		Config: meta.Config, Schemes: meta.Schemes, Report: meta.Report,
-		Weights: map[string]quant.QParams{}, Inputs: map[string]quant.QParams{},
+		Weights: map[string]quant.QParams{}, Inputs: map[string]float32{},
 	}
 	if err := r.read(src); err != nil {
 		return nil, fmt.Errorf("calib: %s: %w", path, err)
@@ -158,9 +158,9 @@ func (r *Result) readLayer(src *ckpt.Reader, layer string, sch Scheme) error {
 	if _, data, err = src.Bytes(layer + inputSuffix); err != nil {
 		return err
 	}
-	in := quant.QParams{Rows: 1, Groups: 1, Scale: floatsOf(data)}
-	if !quant.OnGrid(in.Scale[0]) {
-		return fmt.Errorf("input scale %v is not on the scale grid", in.Scale[0])
+	in := floatsOf(data)[0]
+	if !quant.OnGrid(in) {
+		return fmt.Errorf("input scale %v is not on the scale grid", in)
 	}
 	r.Inputs[layer] = in
 	return nil

@@ -23,7 +23,7 @@ type Result struct {
 	Config  Config
 	Schemes map[string]Scheme
 	Weights map[string]quant.QParams // every layer
-	Inputs  map[string]quant.QParams // one static scale, of the layers whose inputs have one
+	Inputs  map[string]float32       // the static scales of inputs, where they have one
 	Report  *Report
 }
 
@@ -41,7 +41,7 @@ func Fit(stats *Statistics, slots []*nn.Slot, schemes func(path string) (quant.W
 		return nil, err
 	}
 	r := &Result{
-		Config: cfg, Schemes: map[string]Scheme{}, Weights: map[string]quant.QParams{}, Inputs: map[string]quant.QParams{},
+		Config: cfg, Schemes: map[string]Scheme{}, Weights: map[string]quant.QParams{}, Inputs: map[string]float32{},
 		Report: &Report{Percentile: cfg.Percentile},
 	}
 	for _, slot := range slots {
@@ -93,8 +93,7 @@ func (r *Result) fit(l *Layer, slot *nn.Slot, sch Scheme) error {
 		if err != nil {
 			return err
 		}
-		r.Inputs[slot.Path] = in
-		row.InputScale = in.Scale[0]
+		r.Inputs[slot.Path], row.InputScale = in.Scale[0], in.Scale[0]
 		row.InputSQNR = decibels(l.Values.Power(), l.Values.SquaredError(in.Scale[0], sch.Input.QMax()))
 	}
 	r.Schemes[slot.Path], r.Weights[slot.Path] = sch, p
