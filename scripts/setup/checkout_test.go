@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,6 +32,15 @@ func TestMissingToolsGetOneLineEach(t *testing.T) {
 	}
 	if _, err := findPip(); err == nil || !strings.HasPrefix(err.Error(), "pip is missing, and LIBTORCH is not set: install it") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestMissingGoGetsOneLine(t *testing.T) {
+	cmd := exec.Command("/bin/sh", filepath.Join(checkoutRoot(t), "scripts/setup.sh"))
+	cmd.Env = []string{"PATH=" + t.TempDir()}
+	out, err := cmd.CombinedOutput()
+	if want := "setup: Go is missing: install Go 1.26 or newer and put it on PATH\n"; err == nil || string(out) != want {
+		t.Errorf("got %v, %q; expected an error and %q", err, out, want)
 	}
 }
 

@@ -64,7 +64,7 @@ func setup(from string, modules []string) error {
 type session struct {
 	root     string   // the checkout
 	cache    string   // the folder that all checkouts of this user share
-	platform platform //
+	platform platform // what it is set up for
 	libtorch string   // existing install asked for, absolute; "" for the wheel
 	cuda     bool     // CUDA libraries asked for
 	modules  []string // other modules that get a go.work, absolute
@@ -95,7 +95,7 @@ func (s *session) run() error {
 		return err
 	}
 	if fresh || copied {
-		fmt.Fprintln(s.log, "setup: compiling gotch, once for all checkouts (two to three minutes on two cores)")
+		fmt.Fprintln(s.log, "setup: compiling gotch, once for all checkouts (some minutes)")
 		if err := s.build(s.root, s.log); err != nil {
 			return err
 		}
