@@ -18,18 +18,20 @@ func (c *Config) Role() []int32 { return []int32{c.ImStart, c.Assistant, newline
 
 // Voice is what stands in the speaker row: a vector (cloned voices), or a row of the codec table (preset voices).
 type Voice struct {
-	Vector []float32 // [H]; nil for a preset voice
-	ID     int32     // spk_id of a preset voice
+	Vector  []float32 // [H]; nil for a preset voice
+	ID      int32     // spk_id of a preset voice
+	Dialect Dialect   // that the preset voice speaks instead of Chinese; "" for none
 }
 
 // PresetVoice finds a speaker of a custom-voice checkpoint by name, in any case.
 func (c *Config) PresetVoice(name string) (Voice, error) {
-	id, ok := c.Talker.SpeakerIDs[strings.ToLower(name)]
+	key := strings.ToLower(name)
+	id, ok := c.Talker.SpeakerIDs[key]
 	if !ok {
 		known := slices.Sorted(maps.Keys(c.Talker.SpeakerIDs))
 		return Voice{}, fmt.Errorf("speaker %q is not in spk_id, want one of %q", name, known)
 	}
-	return Voice{ID: id}, nil
+	return Voice{ID: id, Dialect: c.Talker.SpeakerTongue[key]}, nil
 }
 
 // TrainingRows lays out an utterance of a preset speaker for fine-tuning and distillation; see FineTuningRows.
@@ -61,11 +63,12 @@ func TrainingRows(cfg *Config, u data.Utterance) (Sequence, error) {
 // ids are the role and the body, codes [frames][G].
 func FineTuningRows(cfg *Config, name string, ids []int32, codes [][]int32, voice Voice) (Sequence, error) {
 	t := &cfg.Talker
-	rows, err := promptRows(cfg, ids, voice)
-	if err != nil {
-		return Sequence{}, fmt.Errorf("talker: %q: %w", name, err)
+	role := len(cfg.Role())
+	if len(ids) <= role {
+		return Sequence{}, fmt.Errorf("talker: %q: %d text ids, want more than the %d of the role", name, len(ids), role)
 	}
-	s := Sequence{ID: name, Rows: rows, Speaker: voice.Vector}
+	s := Sequence{ID: name, Rows: openingRows(cfg, ids[:role], t.tag(None), &voice), Speaker: voice.Vector}
+	s.Rows = append(s.Rows, wholeText(cfg, ids[role:])...)
 	for i, f := range codes {
 		if len(f) != cfg.Groups() {
 			return Sequence{}, fmt.Errorf("talker: %q frame %d has %d codes, want %d", name, i, len(f), cfg.Groups())
@@ -76,33 +79,43 @@ func FineTuningRows(cfg *Config, name string, ids []int32, codes [][]int32, voic
 	return s, nil
 }
 
-// promptRows is the part of FineTuningRows before the first frame.
-func promptRows(cfg *Config, ids []int32, voice Voice) ([]Row, error) {
-	t := &cfg.Talker
-	if role := len(cfg.Role()); len(ids) <= role {
-		return nil, fmt.Errorf("%d text ids, want more than the %d of the role", len(ids), role)
-	}
+// openingRows are the rows before the text: role, language tag and voice (nil for none), with codec_pad at the end.
+func openingRows(cfg *Config, role, tag []int32, voice *Voice) []Row {
 	var rows []Row
-	add := func(text, codec int32) { rows = append(rows, Row{Text: text, Codec: codec, Label: Ignore}) }
-	for _, id := range ids[:3] {
-		add(id, None)
+	for _, id := range role {
+		rows = append(rows, textRow(id, None))
 	}
-	add(cfg.PadText, t.NoThink)
-	add(cfg.PadText, t.ThinkBos)
-	add(cfg.PadText, t.ThinkEos)
-	rows = append(rows, voice.row(cfg.PadText))
-	add(cfg.BosText, t.CodecPad)
-	for _, id := range ids[3:] {
-		add(id, t.CodecPad)
+	for _, id := range tag {
+		rows = append(rows, textRow(cfg.PadText, id))
 	}
-	add(cfg.EosText, t.CodecPad)
-	add(cfg.PadText, t.CodecBos)
-	return rows, nil
+	if voice != nil {
+		rows = append(rows, voice.row(cfg.PadText))
+	}
+	return append(rows, textRow(cfg.BosText, cfg.Talker.CodecPad))
 }
+
+// wholeText is the rows of a text that is known to its end, up to the start of the audio.
+func wholeText(cfg *Config, body []int32) []Row {
+	var rows []Row
+	for _, id := range body {
+		rows = append(rows, textRow(id, cfg.Talker.CodecPad))
+	}
+	return append(rows, textRow(cfg.EosText, cfg.Talker.CodecPad), textRow(cfg.PadText, cfg.Talker.CodecBos))
+}
+
+// tag is the codec tokens that name the language, or leave it open (None).
+func (t *TalkerConfig) tag(language int32) []int32 {
+	if language == None {
+		return []int32{t.NoThink, t.ThinkBos, t.ThinkEos}
+	}
+	return []int32{t.Think, t.ThinkBos, language, t.ThinkEos}
+}
+
+func textRow(text, codec int32) Row { return Row{Text: text, Codec: codec, Label: Ignore} }
 
 func (v Voice) row(text int32) Row {
 	if v.Vector != nil {
 		return Row{Text: text, Codec: None, Speaker: true, Label: Ignore}
 	}
-	return Row{Text: text, Codec: v.ID, Label: Ignore}
+	return textRow(text, v.ID)
 }
