@@ -1,0 +1,56 @@
+package calib_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+	"github.com/qakd/qakd/pkg/calib"
+)
+
+func TestConfigTOML(t *testing.T) {
+	cfg := calib.DefaultConfig()
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := toml.Decode("observer = \"moving_average\"\nweight_method = \"signed_max\"\nweighting = \"none\"\ngrid_points = 20", &cfg)
+	want := calib.DefaultConfig()
+	want.Observer, want.WeightMethod, want.Weighting, want.GridPoints = calib.ObserveMovingAverage, calib.SignedMax, calib.WeightNone, 20
+	if err != nil || cfg != want {
+		t.Errorf("read %+v, want %+v (%v)", cfg, want, err)
+	}
+	for text, message := range map[string]string{
+		`observer = "max"`:          `observer "max", want one of min_max, moving_average, percentile, mse`,
+		`weight_method = "absmax7"`: `weight_method "absmax7", want one of absmax, absmax_half, signed_max, mse`,
+		`weighting = ""`:            `weighting "", want one of none, second_moment`,
+	} {
+		if _, err := toml.Decode(text, &cfg); err == nil || !strings.Contains(err.Error(), message) {
+			t.Errorf("%s: error %v, want %q in it", text, err, message)
+		}
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	for message, spoil := range map[string]func(*calib.Config){
+		"utterances 0":         func(c *calib.Config) { c.Utterances = 0 },
+		"min_tokens -1":        func(c *calib.Config) { c.MinTokens = -1 },
+		`observer "x"`:         func(c *calib.Config) { c.Observer = "x" },
+		"percentile 0,":        func(c *calib.Config) { c.Percentile = 0 },
+		"percentile 100.1":     func(c *calib.Config) { c.Percentile = 100.1 },
+		"averaging_constant 2": func(c *calib.Config) { c.AveragingConstant = 2 },
+		`weight_method ""`:     func(c *calib.Config) { c.WeightMethod = "" },
+		`weighting "x"`:        func(c *calib.Config) { c.Weighting = "x" },
+		"grid_points 1,":       func(c *calib.Config) { c.GridPoints = 1 },
+		"grid_min 2":           func(c *calib.Config) { c.GridMin = 2 },
+		"grid_max 5":           func(c *calib.Config) { c.GridMax = 5 },
+	} {
+		c := calib.DefaultConfig()
+		spoil(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), message) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v, want only %q", err, message)
+		}
+	}
+	if err := (calib.Config{}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 8 {
+		t.Errorf("error %v, want all violations", err)
+	}
+}
