@@ -1,4 +1,5 @@
 #include "shim.hpp"
+#include "wide.hpp"
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
@@ -9,17 +10,6 @@
 #include <vector>
 
 using at::Tensor;
-
-// The update must give the same bits on every machine: no contraction into FMA, and a vector unit chosen at run time only
-// changes how many elements go at once.
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#define WIDE
-#elif defined(__x86_64__) && defined(__GLIBC__)
-#define WIDE __attribute__((optimize("O3", "fp-contract=off"), target_clones("avx2", "default")))
-#else
-#define WIDE __attribute__((optimize("O3", "fp-contract=off")))
-#endif
 
 struct Coefficients {
   float grad_scale, keep1, keep2, decay, step_size, root2, eps;  // see adamw in shim.h

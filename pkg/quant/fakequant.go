@@ -62,21 +62,42 @@ func FakeQuantizeActivation(s *tensor.Scope, x, scale *ts.Tensor, a ActivationSc
 
 // dynamic quantizes each token of x (float32) with its own scale; the gradient passes unchanged.
 func dynamic(s *tensor.Scope, x *ts.Tensor, qmax float64) *ts.Tensor {
-	xd := s.Detach(x)
-	// A divisor of one element on x's device: libtorch's CUDA kernel turns a scalar divisor into a product with 1/qmax.
-	device, err := xd.Device()
-	s.Check("fake_quantize", err)
-	divisor := s.ToDevice(s.Full(gotch.Float, qmax, 1), device)
-	scale := s.Clamp(s.Div(s.Amax(s.Abs(xd), true, -1), divisor), float64(minTokenScale), math.Inf(1))
-	value := s.Mul(s.Clamp(s.Round(s.Div(xd, scale)), -qmax-1, qmax), scale)
+	var value *ts.Tensor
+	if xd := s.Contiguous(s.Detach(x)); !composite && s.Fusible(xd) {
+		value = s.QuantizeTokens(xd, qmax)
+	} else {
+		value = tokens(s, xd, qmax)
+	}
 	if !records(s, x) {
 		return value
 	}
 	return s.StraightThrough(value, x)
 }
 
+// tokens is tensor.Scope.QuantizeTokens in tensor operations.
+func tokens(s *tensor.Scope, xd *ts.Tensor, qmax float64) *ts.Tensor {
+	// A divisor of one element on x's device: libtorch's CUDA kernel turns a scalar divisor into a product with 1/qmax.
+	device, err := xd.Device()
+	s.Check("fake_quantize", err)
+	divisor := s.ToDevice(s.Full(gotch.Float, qmax, 1), device)
+	scale := s.Clamp(s.Div(s.Amax(s.Abs(xd), true, -1), divisor), float64(minTokenScale), math.Inf(1))
+	return s.Mul(s.AddScalar(s.Clamp(s.Round(s.Div(xd, scale)), -qmax-1, qmax), 0), scale)
+}
+
+// composite turns the one-pass kernels off; tests compare the two.
+var composite bool
+
 // fakeQuantize works on shapes that broadcast: x [..., width] with scale and zero [..., 1] already effective (rounded).
+// Where memory allows it is one pass each way, elsewhere (a GPU) tensor operations with the same bits.
 func fakeQuantize(s *tensor.Scope, x, scale, zero *ts.Tensor, qmin, qmax float64) *ts.Tensor {
+	if x = s.Contiguous(x); !composite && s.Fusible(x) {
+		return s.FakeQuantize(x, scale, zero, qmin, qmax)
+	}
+	return operations(s, x, scale, zero, qmin, qmax)
+}
+
+// operations is tensor.Scope.FakeQuantize in tensor operations.
+func operations(s *tensor.Scope, x, scale, zero *ts.Tensor, qmin, qmax float64) *ts.Tensor {
 	xd, sd := s.Detach(x), s.Detach(scale)
 	exact := s.Div(xd, sd)
 	q := s.Round(exact)
