@@ -23,11 +23,22 @@ const tableSeed = 20240611
 const (
 	lowerStrength   = 2.0 // code g-1 of the frame
 	secondStrength  = 0.8 // code g-2 of the frame
-	pastStrength    = 1.2 // code g of the frame before
-	speakerStrength = 1.2
-	lowerRank       = 4 // ranks of the tables
-	secondRank      = 2
-	pastRank        = 2
+	prosodyStrength = 1.2 // prosody of the frame before
+	speakerStrength = 1.0
+)
+
+// Ranks of the influences: few numbers decide them, so that a small network can learn them.
+const (
+	lowerRank   = 4
+	secondRank  = 2
+	speakerRank = 3
+	prosodyRank = 3 // coordinates of the prosody
+)
+
+// Prosody is rounded to a grid, so that its influence is a table too.
+const (
+	prosodyLevels = 65
+	prosodyStep   = 0.125 // grid from -4 to 4
 )
 
 // Corpus is the synthetic language: its probability tables. It is read-only after New and safe for concurrent use.
@@ -44,8 +55,10 @@ type Corpus struct {
 	// Codebooks 1 … 15 (index g-1): exp of the additive logit tables, [condition][code].
 	lower   [Groups - 1]table
 	second  [Groups - 1]table // empty for g = 1
-	past    [Groups - 1]table
 	speaker [Groups - 1]table
+	prosody [Groups - 1][prosodyRank]table // condition: level of the coordinate
+
+	accent [Groups][Codebook][prosodyRank]float64 // what a code adds to the prosody of its frame
 }
 
 // table holds positive weights of codes under each value of one condition.
@@ -70,13 +83,25 @@ func New() *Corpus {
 	for v := range c.variantPast {
 		fill(r, c.variantPast[v][:], 0.8)
 	}
+	voices := normal(r, n*speakerRank, 1)
+	grid := make([]float64, prosodyLevels)
+	for i := range grid {
+		grid[i] = float64(i-prosodyLevels/2) * prosodyStep
+	}
 	for g := 1; g < Groups; g++ {
-		c.lower[g-1] = lowRank(r, Codebook, lowerRank, lowerStrength)
+		c.lower[g-1] = lowRank(r, normal(r, Codebook*lowerRank, 1), lowerRank, lowerStrength)
 		if g > 1 {
-			c.second[g-1] = lowRank(r, Codebook, secondRank, secondStrength)
+			c.second[g-1] = lowRank(r, normal(r, Codebook*secondRank, 1), secondRank, secondStrength)
 		}
-		c.past[g-1] = lowRank(r, Codebook, pastRank, pastStrength)
-		c.speaker[g-1] = full(r, n, speakerStrength)
+		c.speaker[g-1] = lowRank(r, voices, speakerRank, speakerStrength)
+		for d := range c.prosody[g-1] {
+			c.prosody[g-1][d] = lowRank(r, grid, 1, prosodyStrength/math.Sqrt(prosodyRank))
+		}
+	}
+	for g := range c.accent {
+		for code := range c.accent[g] {
+			fill(r, c.accent[g][code][:], 1/math.Sqrt(Groups))
+		}
 	}
 	return c
 }
@@ -87,31 +112,22 @@ func fill(r *rand.Rand, x []float64, std float64) {
 	}
 }
 
-// full is a table whose logits are independent normal values.
-func full(r *rand.Rand, conditions int, std float64) table {
-	t := make(table, conditions)
-	for i := range t {
-		fill(r, t[i][:], std)
-		for j, x := range t[i] {
-			t[i][j] = math.Exp(x)
-		}
-	}
-	return t
+func normal(r *rand.Rand, n int, std float64) []float64 {
+	x := make([]float64, n)
+	fill(r, x, std)
+	return x
 }
 
-// lowRank is a table whose logits are scalar products of two normal vectors of the given rank, scaled to standard
-// deviation std: few numbers, so that a small network can learn it.
-func lowRank(r *rand.Rand, conditions, rank int, std float64) table {
-	left := make([]float64, conditions*rank)
-	right := make([]float64, Codebook*rank)
-	fill(r, left, 1)
-	fill(r, right, std/math.Sqrt(float64(rank)))
-	t := make(table, conditions)
+// lowRank is a table whose logits are scalar products of a condition's vector and a normal vector of the code, scaled
+// to standard deviation std where the conditions' vectors have unit variance.
+func lowRank(r *rand.Rand, conditions []float64, rank int, std float64) table {
+	codes := normal(r, Codebook*rank, std/math.Sqrt(float64(rank)))
+	t := make(table, len(conditions)/rank)
 	for i := range t {
 		for j := range t[i] {
 			x := 0.0
 			for k := range rank {
-				x += float64(left[i*rank+k] * right[j*rank+k])
+				x += float64(conditions[i*rank+k] * codes[j*rank+k])
 			}
 			t[i][j] = math.Exp(x)
 		}

@@ -67,19 +67,54 @@ func (c *Corpus) variants(p []float64, phone, past, speaker int, mass float64) {
 	}
 }
 
-// Code writes the exact probabilities of code g (1 … Groups-1) of the next frame into p (length Codebook). lower
-// holds the codes 0 … g-1 of that frame. Every probability is positive.
-func (c *Corpus) Code(p []float64, g int, lower []int32, s State) {
-	one, spk := &c.lower[g-1][lower[g-1]], &c.speaker[g-1][s.Speaker]
-	p = p[:Codebook]
+// levels rounds the prosody of a frame, the sum of its codes' accents, to the grid.
+func (c *Corpus) levels(frame []int32) (l [prosodyRank]int) {
+	for d := range l {
+		z := 0.0
+		for g, code := range frame {
+			z += c.accent[g][code][d]
+		}
+		l[d] = min(max(int(math.Round(z/prosodyStep))+prosodyLevels/2, 0), prosodyLevels-1)
+	}
+	return l
+}
+
+// Codes writes the exact probabilities of code g (1 … Groups-1) of the next frame into p[g-1] for all g. frame holds
+// the codes of that frame: those of g depend on codes g-1 and g-2 of it. Every probability is positive.
+func (c *Corpus) Codes(p *[Groups - 1][Codebook]float64, frame []int32, s State) {
+	w := c.frameWeights(s)
+	for g := 1; g < Groups; g++ {
+		c.code(&p[g-1], g, frame, w)
+	}
+}
+
+// weights are the factors of a code's probability that the frame itself does not change.
+type weights struct {
+	speaker int
+	past    bool
+	level   [prosodyRank]int
+}
+
+func (c *Corpus) frameWeights(s State) weights {
+	w := weights{speaker: s.Speaker, past: s.Past != nil}
+	if w.past {
+		w.level = c.levels(s.Past)
+	}
+	return w
+}
+
+func (c *Corpus) code(p *[Codebook]float64, g int, lower []int32, w weights) {
+	one, spk := &c.lower[g-1][lower[g-1]], &c.speaker[g-1][w.speaker]
 	for j := range p {
 		p[j] = one[j] * spk[j]
 	}
 	if g > 1 {
 		scale(p, &c.second[g-1][lower[g-2]])
 	}
-	if s.Past != nil {
-		scale(p, &c.past[g-1][s.Past[g]])
+	if w.past {
+		for d, l := range w.level {
+			scale(p, &c.prosody[g-1][d][l])
+		}
 	}
 	sum := 0.0
 	for _, x := range p {
@@ -90,7 +125,7 @@ func (c *Corpus) Code(p []float64, g int, lower []int32, s State) {
 	}
 }
 
-func scale(p []float64, by *[Codebook]float64) {
+func scale(p, by *[Codebook]float64) {
 	for j := range p {
 		p[j] *= by[j]
 	}
@@ -112,8 +147,9 @@ func (c *Corpus) sample(r *rand.Rand, text []int32, speaker int) [][]int32 {
 		}
 		frame := make([]int32, Groups)
 		frame[0] = draw(p[:], u-end)
+		w := c.frameWeights(s)
 		for g := 1; g < Groups; g++ {
-			c.Code(p[:], g, frame[:g], s)
+			c.code(&p, g, frame[:g], w)
 			frame[g] = draw(p[:], r.Float64())
 		}
 		frames = append(frames, frame)

@@ -12,9 +12,9 @@ type Shuffle int
 
 // What Score can shuffle.
 const (
-	Straight      Shuffle = iota // nothing
-	ShuffleSpeech                // speaker: every utterance is scored as another speaker's
-	ShuffleLower                 // lower codes: code g is scored given the codes below g of another frame
+	Straight       Shuffle = iota // nothing
+	ShuffleSpeaker                // speaker: every utterance is scored as another speaker's
+	ShuffleLower                  // lower codes: code g is scored given the codes below g of another frame
 )
 
 // Score is nats per event under the true probabilities. An event is a frame for codebooks 1 … 15; codebook 0 has one
@@ -40,7 +40,7 @@ func sum(x []float64) float64 {
 	return t
 }
 
-// Score measures all utterances of a set with the true probabilities. For ShuffleSpeech utterance i is scored as
+// Score measures all utterances of a set with the true probabilities. For ShuffleSpeakerutterance i is scored as
 // the speaker 1 + i mod 7 places further; for ShuffleLower the lower codes come from a frame of the utterance before
 // (of the last one, for the first). Every utterance needs a known speaker and a text that its frames follow.
 func (c *Corpus) Score(set data.Set, how Shuffle) (Score, error) {
@@ -61,7 +61,7 @@ func (c *Corpus) Score(set data.Set, how Shuffle) (Score, error) {
 		if speaker < 0 {
 			return s, fmt.Errorf("demo: utterance %q: speaker is %q, want one of %v", u.ID, u.Speaker, speakers)
 		}
-		if how == ShuffleSpeech {
+		if how == ShuffleSpeaker {
 			speaker = (speaker + 1 + i%(len(speakers)-1)) % len(speakers)
 		}
 		lower := u.Codes
@@ -87,6 +87,7 @@ func (c *Corpus) Score(set data.Set, how Shuffle) (Score, error) {
 // score adds an utterance; frame f takes its lower codes from lower[f mod len].
 func (c *Corpus) score(s *Score, u data.Utterance, speaker int, lower [][]int32) error {
 	var p [Codebook]float64
+	var all [Groups - 1][Codebook]float64
 	st := State{Text: u.Text, Speaker: speaker}
 	for f := 0; f <= len(u.Codes); f++ {
 		end, err := c.Code0(p[:], st)
@@ -100,10 +101,10 @@ func (c *Corpus) score(s *Score, u data.Utterance, speaker int, lower [][]int32)
 		}
 		frame := u.Codes[f]
 		s.CrossEntropy[0] -= math.Log(p[frame[0]])
+		c.Codes(&all, lower[f%len(lower)], st)
 		for g := 1; g < Groups; g++ {
-			c.Code(p[:], g, lower[f%len(lower)], st)
-			s.Entropy[g] += entropy(p[:])
-			s.CrossEntropy[g] -= math.Log(p[frame[g]])
+			s.Entropy[g] += entropy(all[g-1][:])
+			s.CrossEntropy[g] -= math.Log(all[g-1][frame[g]])
 		}
 		st.Past = frame
 	}

@@ -69,16 +69,21 @@ func (c *Corpus) Set(split Split, seed uint64, n int) (*Set, error) {
 // Len is the number of utterances.
 func (s *Set) Len() int { return s.n }
 
+// Text returns the text of utterance i alone, which is quick; it is empty outside 0 ≤ i < Len.
+func (s *Set) Text(i int) []int32 {
+	if i < 0 || i >= s.n {
+		return nil
+	}
+	text, _ := s.draw(i)
+	return text
+}
+
 // At returns utterance i, 0 ≤ i < Len.
 func (s *Set) At(i int) (data.Utterance, error) {
 	if i < 0 || i >= s.n {
 		return data.Utterance{}, fmt.Errorf("demo: utterance %d of %d of split %v", i, s.n, s.split)
 	}
-	r := rand.New(rand.NewPCG(s.seed, uint64(s.split)<<48|uint64(i)))
-	text := drawText(r)
-	for SplitOf(text) != s.split {
-		text = drawText(r)
-	}
+	text, r := s.draw(i)
 	speaker := r.IntN(len(speakers))
 	return data.Utterance{
 		ID:       fmt.Sprintf("%v-%d-%d", s.split, s.seed, i),
@@ -87,6 +92,16 @@ func (s *Set) At(i int) (data.Utterance, error) {
 		Language: Language,
 		Codes:    s.corpus.sample(r, text, speaker),
 	}, nil
+}
+
+// draw rejects texts of other splits; the stream goes on with the speaker and the codes.
+func (s *Set) draw(i int) ([]int32, *rand.Rand) {
+	r := rand.New(rand.NewPCG(s.seed, uint64(s.split)<<48|uint64(i)))
+	for {
+		if text := drawText(r); SplitOf(text) == s.split {
+			return text, r
+		}
+	}
 }
 
 // drawText draws a length and then that many distinct phones: distinct, so that a frame's phone tells the place in
