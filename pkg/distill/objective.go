@@ -199,11 +199,7 @@ func (o *Objective) chunked(c *nn.Context, x *ts.Tensor, nout int, f func(c *nn.
 		part := c.Narrow(x, 0, at, n)
 		var got []*ts.Tensor
 		if tensor.GradEnabled() {
-			got = c.Checkpoint(func(in *tensor.Scope, ins []*ts.Tensor) []*ts.Tensor {
-				inner := *c
-				inner.Scope = in
-				return f(&inner, ins[0], at, n)
-			}, nout, part)
+			got = c.Checkpoint(func(in *nn.Context, ins []*ts.Tensor) []*ts.Tensor { return f(in, ins[0], at, n) }, nout, part)
 		} else {
 			c.Nest(func(in *nn.Context) {
 				for _, t := range f(in, part, at, n) {
