@@ -74,7 +74,7 @@ func (a *Attention) Forward(c *Context, x *ts.Tensor, rot Angles, mask *ts.Tenso
 	if mask != nil {
 		scores = c.Add(scores, mask)
 	}
-	p := c.To(c.Softmax(c.To(scores, gotch.Float), -1), x.DType())
+	p := c.as(c.Softmax(c.as(scores, gotch.Float), -1), x.DType())
 	o := c.Matmul(c.Reshape(p, B, cfg.KVHeads, rows, S), v) // [B,kv,rows,D]
 	o = c.Transpose(c.Reshape(o, B, cfg.Heads, T, cfg.HeadDim), 1, 2)
 	return a.O.Forward(c, c.Reshape(o, B, T, cfg.Heads*cfg.HeadDim))

@@ -2,6 +2,7 @@ package nn
 
 import (
 	"github.com/qakd/qakd/internal/tensor"
+	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"
 )
 
@@ -27,8 +28,30 @@ func (c *Context) Nest(f func(in *Context)) {
 	})
 }
 
+// Checkpoint calls f on ins without keeping its activations and calls it again in the backward pass; see
+// tensor.Scope.Checkpoint. Watchers see the first pass only.
+func (c *Context) Checkpoint(f func(in *Context, ins []*ts.Tensor) []*ts.Tensor, nout int, ins ...*ts.Tensor) []*ts.Tensor {
+	seen := false
+	segment := func(s *tensor.Scope, ins []*ts.Tensor) []*ts.Tensor {
+		in := Context{Scope: s}
+		if !seen {
+			in.Input, in.Output, seen = c.Input, c.Output, true
+		}
+		return f(&in, ins)
+	}
+	return c.Scope.Checkpoint(segment, nout, ins...)
+}
+
 // NoGrad calls f without recording.
 func NoGrad(f func()) { tensor.NoGrad(f) }
+
+// as is x in dtype: x itself, which may be another scope's, where it has that already.
+func (c *Context) as(x *ts.Tensor, dtype gotch.DType) *ts.Tensor {
+	if x.DType() == dtype {
+		return x
+	}
+	return c.To(x, dtype)
+}
 
 func (c *Context) sawInput(path string, x *ts.Tensor) {
 	if c.Input != nil {

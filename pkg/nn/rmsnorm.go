@@ -22,7 +22,7 @@ func (n *RMSNorm) Visit(v Visitor) { n.W.Visit(v) }
 
 // Forward normalizes x [..., width].
 func (n *RMSNorm) Forward(c *Context, x *ts.Tensor) *ts.Tensor {
-	x32 := c.To(x, gotch.Float)
+	x32 := c.as(x, gotch.Float)
 	rms := c.Rsqrt(c.AddScalar(c.MeanDim(c.Mul(x32, x32), true, -1), n.Eps))
-	return c.Mul(n.W.T, c.To(c.Mul(x32, rms), x.DType()))
+	return c.Mul(n.W.T, c.as(c.Mul(x32, rms), x.DType()))
 }

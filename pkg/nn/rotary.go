@@ -86,7 +86,7 @@ func (r Rotary) phase(c *Context, positions *ts.Tensor, frequencies []float32) *
 
 func (r Rotary) finish(c *Context, phase *ts.Tensor, dtype gotch.DType) Angles {
 	full := c.Unsqueeze(c.Cat(-1, phase, phase), 1) // [B, 1, T, D]
-	return Angles{Cos: c.To(c.Cos(full), dtype), Sin: c.To(c.Sin(full), dtype)}
+	return Angles{Cos: c.as(c.Cos(full), dtype), Sin: c.as(c.Sin(full), dtype)}
 }
 
 // Rotate turns x [B, heads, T, D].

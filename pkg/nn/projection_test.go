@@ -1,0 +1,131 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sugarme/gotch/ts"
+)
+
+// together is a projection that serves its group in one call and counts.
+type together struct {
+	*Linear
+	calls *int
+}
+
+func (p together) ForwardGroup(c *Context, peers []Projection, x *ts.Tensor) []*ts.Tensor {
+	*p.calls++
+	var ys []*ts.Tensor
+	for _, q := range peers {
+		other, ok := q.(together)
+		if !ok {
+			return nil
+		}
+		ys = append(ys, other.Linear.Forward(c, x))
+	}
+	return ys
+}
+
+// A group is served in one call if all members can, else one by one; the result and what watchers see are the same.
+func TestGroup(t *testing.T) {
+	g := Group{NewSlot("m.q", 4, 6, false), NewSlot("m.k", 4, 2, true)}
+	for _, s := range g {
+		initialized(t, s)
+	}
+	plain := []Projection{g[0].P, g[1].P}
+	calls := 0
+	group := []Projection{together{plain[0].(*Linear), &calls}, together{plain[1].(*Linear), &calls}}
+	scale := NewChannelScale("m", 4)
+	initialized(t, scale)
+	tests := []struct {
+		name       string
+		p          []Projection
+		transforms [2]Transform
+		calls      int
+	}{
+		{"one by one", plain, [2]Transform{}, 0},
+		{"together", group, [2]Transform{}, 1},
+		{"one transform for all", group, [2]Transform{scale, scale}, 1},
+		{"two transforms", group, [2]Transform{scale, nil}, 0},
+		{"mixed kinds", []Projection{group[0], plain[1]}, [2]Transform{}, 1},
+	}
+	run(t, func(c *Context) {
+		x := c.Randn(3, 4)
+		want := [][]float64{wide(floats(t, plain[0].Forward(c, x))), wide(floats(t, plain[1].Forward(c, x)))}
+		for _, tt := range tests {
+			calls = 0
+			var seen []string
+			watched := *c
+			watched.Input = func(path string, in *ts.Tensor) { seen = append(seen, fmt.Sprintf("%s %v", path, in == x)) }
+			for i, s := range g {
+				s.P, s.Transform = tt.p[i], tt.transforms[i]
+			}
+			for i, y := range g.Forward(&watched, x) { // the scale is 1: transforms change nothing
+				wantClose(t, tt.name, floats(t, y), want[i], 1e-6)
+			}
+			if calls != tt.calls {
+				t.Errorf("%s: %d group calls, want %d", tt.name, calls, tt.calls)
+			}
+			if !slices.Equal(seen, []string{"m.q true", "m.k true"}) {
+				t.Errorf("%s: watchers saw %v, want each slot's untransformed input once", tt.name, seen)
+			}
+		}
+		for i, s := range g {
+			s.P, s.Transform = plain[i], nil
+		}
+	})
+}
+
+func TestSlotsAndParams(t *testing.T) {
+	b := NewBlock("m.layers.0", AttentionConfig{Width: 4, Heads: 2, KVHeads: 1, HeadDim: 2, Eps: 1e-6}, 8)
+	var names []string
+	for _, p := range Params(b) {
+		names = append(names, strings.TrimPrefix(p.Name, "m.layers.0."))
+	}
+	want := strings.Fields(`input_layernorm.weight self_attn.q_proj.weight self_attn.k_proj.weight self_attn.v_proj.weight
+		self_attn.o_proj.weight self_attn.q_norm.weight self_attn.k_norm.weight post_attention_layernorm.weight
+		mlp.gate_proj.weight mlp.up_proj.weight mlp.down_proj.weight`)
+	if !slices.Equal(names, want) {
+		t.Errorf("parameters %v, want the checkpoint's keys %v", names, want)
+	}
+	err := EachProjection(b, func(path string, s *Slot) error {
+		if s.Out == 8 {
+			return fmt.Errorf("too wide")
+		}
+		return nil
+	})
+	if err == nil || err.Error() != "m.layers.0.mlp.gate_proj: too wide" {
+		t.Errorf("error %v, want the path of the first failing slot", err)
+	}
+}
+
+// The butterfly passes equal the product with the dense Walsh–Hadamard matrix, block by block, and undo themselves.
+func TestHadamard(t *testing.T) {
+	const width, block = 24, 8
+	run(t, func(c *Context) {
+		x := c.Randn(3, width)
+		h := Hadamard{Block: block}
+		y := h.Apply(c, x)
+		in := floats(t, x)
+		want := make([]float64, len(in))
+		for i := range want {
+			base := i / block * block
+			for k := range block { // H[i][k] = (-1)^popcount(i & k)
+				sign := 1 - 2*(bits.OnesCount(uint(i%block&k))%2)
+				want[i] += float64(sign) * float64(in[base+k]) / math.Sqrt(block)
+			}
+		}
+		wantClose(t, "hadamard", floats(t, y), want, 1e-5)
+		wantClose(t, "twice", floats(t, h.Apply(c, y)), wide(in), 1e-5)
+	})
+	for _, block := range []int64{0, 6, 16} {
+		err := Run(func(c *Context) error { Hadamard{Block: block}.Apply(c, c.Randn(1, width)); return nil })
+		if want := fmt.Sprintf("block %d does not fit width %d", block, width); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
