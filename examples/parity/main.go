@@ -11,6 +11,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/qakd/qakd/internal/tensor"
@@ -23,10 +24,10 @@ func main() {
 	fs := flag.NewFlagSet("parity", flag.ContinueOnError)
 	fixture := fs.String("fixture", "", "folder with checkpoint/ and golden/")
 	asJSON := fs.Bool("json", false, "print the result as one JSON object")
-	os.Exit(experiment.Main(fs, os.Args[1:], func(context.Context) error { return run(*fixture, *asJSON) }))
+	os.Exit(experiment.Main(fs, os.Args[1:], func(context.Context) error { return run(os.Stdout, *fixture, *asJSON) }))
 }
 
-func run(fixture string, asJSON bool) error {
+func run(w io.Writer, fixture string, asJSON bool) error {
 	if fixture == "" {
 		return experiment.Usagef("-fixture is missing, want a folder with checkpoint/ and golden/")
 	}
@@ -35,7 +36,7 @@ func run(fixture string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if err := show(res, asJSON); err != nil {
+	if err := show(w, res, asJSON); err != nil {
 		return err
 	}
 	if res.Failed > 0 {
@@ -44,12 +45,12 @@ func run(fixture string, asJSON bool) error {
 	return nil
 }
 
-func show(res *parity.Result, asJSON bool) error {
+func show(w io.Writer, res *parity.Result, asJSON bool) error {
 	if asJSON {
-		return report.JSON(os.Stdout, res)
+		return report.JSON(w, res)
 	}
-	if err := res.Table().Text(os.Stdout); err != nil {
+	if err := res.Table().Text(w); err != nil {
 		return err
 	}
-	return res.Summary().Text(os.Stdout)
+	return res.Summary().Text(w)
 }

@@ -8,5 +8,5 @@
 //
 // Sections compute talker, code_predictor, sft, bf16 and grad_norms.json. Inputs of these (text ids, random hidden
 // states, speaker vectors, …) come from the golden and are not checks. Everything else (speech in and out, prompts,
-// sampling, the tokenizer) is unsupported, and listed as such.
+// sampling, the tokenizer) is unsupported, and listed as such. Goldens of a file that the folder lacks are absent.
 package parity

@@ -20,6 +20,7 @@ type fixture struct {
 	dir     string
 	tensors []entry
 	values  map[[2]string]golden // by file and name
+	there   map[string]bool      // files of the manifest that the folder has
 	norms   map[string]map[string]*float64
 	sources []ckpt.Source
 }
@@ -62,7 +63,7 @@ type golden struct {
 
 // openFixture reads the manifest and the files that it names.
 func openFixture(dir string) (*fixture, error) {
-	f := &fixture{dir: dir, values: make(map[[2]string]golden)}
+	f := &fixture{dir: dir, values: make(map[[2]string]golden), there: make(map[string]bool)}
 	var manifest struct {
 		Tensors []entry `json:"tensors"`
 	}
@@ -87,7 +88,7 @@ func openFixture(dir string) (*fixture, error) {
 	return f, nil
 }
 
-// read opens a golden file. One that the manifest names and the folder lacks is found at its tensors.
+// read opens a golden file, unless the folder lacks it: not every fixture has all.
 func (f *fixture) read(file string) error {
 	path := f.path(file)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -97,7 +98,7 @@ func (f *fixture) read(file string) error {
 	if err != nil {
 		return fmt.Errorf("parity: %w", err)
 	}
-	f.sources = append(f.sources, src)
+	f.sources, f.there[file] = append(f.sources, src), true
 	for _, info := range src.Infos() {
 		info, data, err := src.Bytes(info.Name)
 		if err != nil {

@@ -17,6 +17,7 @@ type Result struct {
 	Failed      int      `json:"failed"`
 	Unsupported []string `json:"unsupported"` // file/name of goldens that nothing here computes
 	Inputs      []string `json:"inputs"`      // file/name of goldens that were taken as inputs
+	Absent      []string `json:"absent"`      // file/name of goldens whose file is not in the folder
 	Checks      []Check  `json:"checks"`
 }
 
@@ -45,10 +46,10 @@ func Run(dir string) (*Result, error) {
 		return nil, err
 	}
 	defer f.close()
-	res := &Result{Unsupported: []string{}, Inputs: []string{}, Checks: []Check{}}
+	res := &Result{Unsupported: []string{}, Inputs: []string{}, Absent: []string{}, Checks: []Check{}}
 	got := make(map[string]results)
 	for file, s := range sections {
-		if f.names(file) == nil {
+		if !f.there[file] {
 			continue
 		}
 		if got[file], err = f.section(s, file); err != nil {
@@ -62,14 +63,18 @@ func Run(dir string) (*Result, error) {
 		switch {
 		case ours:
 			res.add(f.check(e, value))
+		case known && !f.there[e.File]:
+			res.Absent = append(res.Absent, name)
 		case known && matches(s.inputs, e.Name):
 			res.Inputs = append(res.Inputs, name)
 		default:
 			res.Unsupported = append(res.Unsupported, name)
 		}
 	}
-	for _, c := range f.checkNorms(got["sft.safetensors"]) {
-		res.add(c)
+	if sft := got["sft.safetensors"]; len(sft) > 0 { // the norms are of the gradients computed there
+		for _, c := range f.checkNorms(sft) {
+			res.add(c)
+		}
 	}
 	return res, nil
 }

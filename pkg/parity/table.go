@@ -24,6 +24,9 @@ func (r *Result) Table() *report.Table {
 	for _, n := range r.Unsupported {
 		t.Add("", n, nil, nil, nil, "unsupported")
 	}
+	for _, n := range r.Absent {
+		t.Add("", n, nil, nil, nil, "absent")
+	}
 	return t
 }
 

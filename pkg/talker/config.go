@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Config is a checkpoint's config.json. Raw has the file as it is, with the keys that nothing here reads.
@@ -108,7 +109,8 @@ func ParseConfig(raw []byte) (*Config, error) {
 	if err := json.Unmarshal(raw, cfg); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
-			return nil, fmt.Errorf("key %q: value %s, want %s", wrong.Field, wrong.Value, wrong.Type)
+			key := strings.ReplaceAll(wrong.Field, "Stack.", "") // embedded: no key of the file
+			return nil, fmt.Errorf("key %q: value %s, want %s", key, wrong.Value, wrong.Type)
 		}
 		return nil, err
 	}

@@ -1,0 +1,187 @@
+package parity
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/qakd/qakd/internal/tensor"
+)
+
+const fixtures = "../talker/testdata/"
+
+func TestMain(m *testing.M) {
+	tensor.SetThreads(1)
+	os.Exit(m.Run())
+}
+
+// Every golden of the talker equals the reference's; numbers count by hand what the fixtures hold.
+func TestGoldens(t *testing.T) {
+	for fixture, want := range map[string]map[string]int{
+		"tiny-f32":     {"talker.safetensors": 38, "code_predictor.safetensors": 8, "sft.safetensors": 54, "grad_norms.json": 3 * 85},
+		"tiny-bf16":    {"talker.safetensors": 41, "code_predictor.safetensors": 8, "sft.safetensors": 46, "bf16.safetensors": 3, "grad_norms.json": 2 * 94},
+		"tiny-sharded": {"code_predictor.safetensors": 8, "sft.safetensors": 47, "grad_norms.json": 2 * 72},
+	} {
+		t.Run(fixture, func(t *testing.T) {
+			res, err := Run(fixtures + fixture)
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts := make(map[string]int)
+			for _, c := range res.Checks {
+				counts[c.File]++
+				if !c.Pass {
+					t.Errorf("%s %s: %+v", c.File, c.Name, c)
+				}
+			}
+			for file, n := range want {
+				if counts[file] != n {
+					t.Errorf("%s: %d checks, want %d", file, counts[file], n)
+				}
+			}
+			if res.Failed != 0 || res.Passed != len(res.Checks) {
+				t.Errorf("%d passed and %d failed of %d", res.Passed, res.Failed, len(res.Checks))
+			}
+			for _, name := range res.Unsupported {
+				if file, _, _ := strings.Cut(name, "/"); want[file] > 0 {
+					t.Errorf("%s is not computed", name)
+				}
+			}
+		})
+	}
+}
+
+// copied is a fixture whose files may be changed.
+func copied(t *testing.T, fixture string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(fixtures+fixture)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// edit replaces text in a file; the text must be there.
+func edit(t *testing.T, path, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(b), from) {
+		t.Fatalf("%s has no %q", path, from)
+	}
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(b), from, to)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A model that computes something else fails, and only where it does.
+func TestDetectsDifference(t *testing.T) {
+	dir := copied(t, "tiny-bf16")
+	edit(t, filepath.Join(dir, "checkpoint", "config.json"), `"rope_theta": 10000,`, `"rope_theta": 20000,`) // the code predictor's
+	res, err := Run(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(map[string]int)
+	for _, c := range res.Checks {
+		if !c.Pass {
+			failed[c.File]++
+		}
+	}
+	if failed["talker.safetensors"] != 0 || failed["code_predictor.safetensors"] == 0 || failed["sft.safetensors"] == 0 || failed["grad_norms.json"] == 0 {
+		t.Errorf("failures %v, want some in every file but the talker's", failed)
+	}
+	if res.Failed == 0 || res.Failed+res.Passed != len(res.Checks) {
+		t.Errorf("%d failed, %d passed of %d", res.Failed, res.Passed, len(res.Checks))
+	}
+}
+
+// A fixture without optional files is compared as far as it goes; a tensor that its file should have and has not fails.
+func TestMissingGoldens(t *testing.T) {
+	dir := copied(t, "tiny-sharded")
+	golden := filepath.Join(dir, "golden")
+	for _, f := range []string{"sft.safetensors", "grad_norms.json"} {
+		if err := os.Remove(filepath.Join(golden, f)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit(t, filepath.Join(golden, "manifest.json"), `"greedy.scores"`, `"greedy.points"`)
+	res, err := Run(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Failed != 0 || res.Passed != 7 {
+		t.Errorf("%d passed, %d failed, want 7 and 0", res.Passed, res.Failed)
+	}
+	var unknown, absent bool
+	for _, n := range res.Unsupported {
+		unknown = unknown || n == "code_predictor.safetensors/greedy.points"
+	}
+	for _, n := range res.Absent {
+		absent = absent || n == "sft.safetensors/aligned.loss"
+	}
+	if !unknown || !absent {
+		t.Errorf("unknown tensor unsupported: %v; absent file listed: %v; want both", unknown, absent)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	if _, err := Run(t.TempDir()); err == nil || !strings.Contains(err.Error(), "manifest.json") {
+		t.Errorf("error %v, want one that names manifest.json", err)
+	}
+	dir := copied(t, "tiny-sharded")
+	edit(t, filepath.Join(dir, "golden", "manifest.json"), `"exact"`, `"close"`)
+	if _, err := Run(dir); err == nil || !strings.Contains(err.Error(), `tolerance "close", want "exact" or an object with atol and rtol`) {
+		t.Errorf("error %v, want the tolerance", err)
+	}
+	dir = copied(t, "tiny-sharded")
+	if err := os.Remove(filepath.Join(dir, "checkpoint", "model-00003-of-00005.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(dir); err == nil || !strings.Contains(err.Error(), "model-00003-of-00005.safetensors") {
+		t.Errorf("error %v, want the missing shard", err)
+	}
+}
+
+func TestMeasure(t *testing.T) {
+	inf, nan := math.Inf(1), math.NaN()
+	tests := []struct {
+		name      string
+		got, want []float64
+		only      []bool
+		exact     bool
+		pass      bool
+		err       float64
+	}{
+		{"inside", []float64{1.05, 2}, []float64{1, 2}, nil, false, true, 0.05},
+		{"outside", []float64{1.5, 2}, []float64{1, 2}, nil, false, false, 0.5},
+		{"relative", []float64{104}, []float64{100}, nil, false, true, 4},
+		{"not compared", []float64{1, 9}, []float64{1, 2}, []bool{true, false}, false, true, 0},
+		{"nothing compared", []float64{1}, []float64{1}, []bool{false}, false, false, math.MaxFloat64},
+		{"exact", []float64{3}, []float64{3}, nil, true, true, 0},
+		{"not exact", []float64{3}, []float64{4}, nil, true, false, 1},
+		{"NaN", []float64{nan}, []float64{1}, nil, false, false, math.MaxFloat64},
+		{"equal infinities", []float64{inf}, []float64{inf}, nil, false, true, 0},
+		{"infinity", []float64{inf}, []float64{1}, nil, false, false, math.MaxFloat64},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := Check{ATol: 0.05, RTol: 0.05}
+			if tt.exact {
+				c.ATol, c.RTol = 0, 0
+			}
+			c.measure(computed{values: tt.got, only: tt.only}, tt.want, tt.exact)
+			if c.Pass != tt.pass || math.Abs(c.MaxAbsErr-tt.err) > 1e-9 {
+				t.Errorf("pass %v, error %g, want %v, %g", c.Pass, c.MaxAbsErr, tt.pass, tt.err)
+			}
+			if _, err := json.Marshal(c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
