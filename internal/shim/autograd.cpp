@@ -1,6 +1,7 @@
 #include "shim.hpp"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -55,30 +56,30 @@ static variable_list call(uintptr_t handle, const variable_list &in, int nout) {
 }
 
 struct Checkpoint : torch::autograd::Function<Checkpoint> {
-  // The inputs must be an at::TensorList: Function::apply does not look for tensors inside a std::vector.
+  // The inputs must be an at::TensorList: Function::apply does not look for tensors inside a std::vector. The last one is
+  // empty and requires a gradient, so that there is a graph also where only the segment's parameters need one.
   static variable_list forward(AutogradContext *ctx, at::TensorList in, c10::intrusive_ptr<Segment> seg, int64_t nout) {
     ctx->save_for_backward(in.vec());
     ctx->saved_data["segment"] = c10::IValue::make_capsule(seg);  // the segment dies with the graph node
     ctx->saved_data["nout"] = nout;
     variable_list detached;
-    for (auto &t : in) detached.push_back(t.detach());
+    for (size_t i = 0; i + 1 < in.size(); i++) detached.push_back(in[i].detach());
     return call(seg->handle, detached, (int)nout);  // Function::apply has switched recording off
   }
   static variable_list backward(AutogradContext *ctx, variable_list grad) {
     auto in = ctx->get_saved_variables();
     auto handle = static_cast<Segment *>(ctx->saved_data["segment"].toCapsule().get())->handle;
     variable_list leaves;
-    for (auto &t : in) leaves.push_back(t.detach().set_requires_grad(t.requires_grad()));
+    for (size_t i = 0; i + 1 < in.size(); i++) leaves.push_back(in[i].detach().set_requires_grad(in[i].requires_grad()));
     at::AutoGradMode on(true);
     auto out = call(handle, leaves, (int)ctx->saved_data["nout"].toInt());
     variable_list roots, seeds;
     for (size_t i = 0; i < out.size(); i++)
       if (out[i].requires_grad() && grad[i].defined()) roots.push_back(out[i]), seeds.push_back(grad[i]);
-    torch::autograd::backward(roots, seeds);
+    if (!roots.empty()) torch::autograd::backward(roots, seeds);
     variable_list result;
     for (auto &l : leaves) result.push_back(l.grad());
-    result.emplace_back();
-    result.emplace_back();
+    result.resize(in.size() + 2);  // none for the last input and for the two other arguments
     return result;
   }
 };
@@ -101,7 +102,10 @@ int shim_gradient(T *out, T t, char **err) {
 }
 
 int shim_set_gradient(T t, T g, char **err) {
-  return guard(err, [&] { ref(t).mutable_grad() = g ? ref(g) : Tensor(); });
+  return guard(err, [&] {
+    TORCH_CHECK(!g || ref(g).sizes() == ref(t).sizes(), "gradient ", ref(g).sizes(), " of a tensor ", ref(t).sizes());
+    ref(t).mutable_grad() = g ? ref(g) : Tensor();
+  });
 }
 
 int shim_grad_mode(int on) {
@@ -119,6 +123,7 @@ int shim_checkpoint(T *outs, int nout, uintptr_t handle, T *ins, int nin, char *
   return guard(err, [&] {
     auto seg = c10::make_intrusive<Segment>(handle);  // frees the Go side on every path
     auto in = list(ins, nin);
+    in.push_back(at::empty({0}).requires_grad_());
     auto out = Checkpoint::apply(at::TensorList(in), seg, (int64_t)nout);
     for (int i = 0; i < nout; i++) outs[i] = box(out[i]);
   });

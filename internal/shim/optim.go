@@ -3,11 +3,7 @@ package shim
 // #include "shim.h"
 import "C"
 
-import (
-	"runtime"
-
-	"github.com/sugarme/gotch/ts"
-)
+import "github.com/sugarme/gotch/ts"
 
 // AdamWStep are the numbers of one update of one parameter.
 type AdamWStep struct {
@@ -46,6 +42,3 @@ func SumSquares(t *ts.Tensor) (float64, error) {
 	keep(t)
 	return float64(out), failure(rc, e)
 }
-
-// keep marks the last use of ts: their finalizers cannot run before it.
-func keep(ts ...*ts.Tensor) { runtime.KeepAlive(ts) }

@@ -3,22 +3,39 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
+#include <atomic>
 #include <stdexcept>
 
+// OpenMP keeps the number of threads per OS thread, and Go chooses among many: each takes it over when it enters.
+static std::atomic<int> wanted{0};
+static thread_local int applied = 0;
+
 extern "C" {
-void shim_seed(uint64_t seed) { at::manual_seed(seed); }
-void shim_set_threads(int n) { at::set_num_threads(n); }
+int shim_seed(uint64_t seed, char **err) {
+  return guard(err, [&] { at::manual_seed(seed); });
+}
+
+int shim_set_threads(int n, char **err) {
+  return guard(err, [&] {
+    TORCH_CHECK(n > 0, "number of threads is ", n, ", want at least 1");
+    wanted = n;
+    shim_enter();
+  });
+}
+
 int shim_threads(void) { return at::get_num_threads(); }
 
-void shim_trim(void) {
-#if defined(__GLIBC__)
-  malloc_trim(0);
-#endif
+uintptr_t shim_enter(void) {
+  int n = wanted.load(std::memory_order_relaxed);
+  if (applied != n) {
+    at::set_num_threads(n);
+    applied = n;
+  }
+  return shim_thread();
 }
+
+uintptr_t shim_thread(void) { return reinterpret_cast<uintptr_t>(&applied); }
 
 int shim_load_cuda(char **err) {
   return guard(err, [] {

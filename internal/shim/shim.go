@@ -24,7 +24,11 @@ func failure(rc C.int, e *C.char) error {
 		return nil
 	}
 	defer C.free(unsafe.Pointer(e))
-	return errors.New(C.GoString(e))
+	message := C.GoString(e)
+	if err := segmentFailure(message); err != nil {
+		return err
+	}
+	return errors.New(message)
 }
 
 func raw(t *ts.Tensor) C.T {
@@ -51,6 +55,9 @@ func first(l []C.T) *C.T {
 	return &l[0]
 }
 
+// keep marks the last use of ts: their finalizers cannot run before it.
+func keep(ts ...*ts.Tensor) { runtime.KeepAlive(ts) }
+
 func cbool(b bool) C.int {
 	if b {
 		return 1
@@ -64,9 +71,9 @@ func Backward(outs, grads []*ts.Tensor, retain, create bool, inputs []*ts.Tensor
 	o, g, in := raws(outs), raws(grads), raws(inputs)
 	var e *C.char
 	rc := C.shim_backward(first(o), first(g), C.int(len(o)), cbool(retain), cbool(create), first(in), C.int(len(in)), &e)
-	runtime.KeepAlive(outs)
-	runtime.KeepAlive(grads)
-	runtime.KeepAlive(inputs)
+	keep(outs...)
+	keep(grads...)
+	keep(inputs...)
 	return failure(rc, e)
 }
 
@@ -75,7 +82,7 @@ func Gradient(t *ts.Tensor) (*ts.Tensor, error) {
 	var out C.T
 	var e *C.char
 	rc := C.shim_gradient(&out, raw(t), &e)
-	runtime.KeepAlive(t)
+	keep(t)
 	if err := failure(rc, e); err != nil || out == nil {
 		return nil, err
 	}
@@ -86,8 +93,7 @@ func Gradient(t *ts.Tensor) (*ts.Tensor, error) {
 func SetGradient(t, g *ts.Tensor) error {
 	var e *C.char
 	rc := C.shim_set_gradient(raw(t), raw(g), &e)
-	runtime.KeepAlive(t)
-	runtime.KeepAlive(g)
+	keep(t, g)
 	return failure(rc, e)
 }
 
@@ -102,8 +108,7 @@ func StraightThrough(value, proxy *ts.Tensor) (*ts.Tensor, error) {
 	var out C.T
 	var e *C.char
 	rc := C.shim_straight_through(&out, raw(value), raw(proxy), &e)
-	runtime.KeepAlive(value)
-	runtime.KeepAlive(proxy)
+	keep(value, proxy)
 	if err := failure(rc, e); err != nil {
 		return nil, err
 	}
@@ -111,15 +116,27 @@ func StraightThrough(value, proxy *ts.Tensor) (*ts.Tensor, error) {
 }
 
 // Seed seeds libtorch's generators like torch.manual_seed.
-func Seed(seed int64) { C.shim_seed(C.uint64_t(uint64(seed))) }
+func Seed(seed int64) error {
+	var e *C.char
+	return failure(C.shim_seed(C.uint64_t(uint64(seed)), &e), e)
+}
 
-// SetThreads sets libtorch's intra-op threads; call it before the first operation.
-func SetThreads(n int) { C.shim_set_threads(C.int(n)) }
+// SetThreads sets libtorch's intra-op threads, on every OS thread from its next Enter on.
+func SetThreads(n int) error {
+	var e *C.char
+	return failure(C.shim_set_threads(C.int(n), &e), e)
+}
 
-// Threads is libtorch's number of intra-op threads.
+// Threads is the calling OS thread's number of intra-op threads.
 func Threads() int { return int(C.shim_threads()) }
 
-// Trim gives freed memory back to the system.
+// Enter brings the calling OS thread's settings up to date and returns its identity.
+func Enter() uintptr { return uintptr(C.shim_enter()) }
+
+// Thread is the identity of the calling OS thread, unique among those alive.
+func Thread() uintptr { return uintptr(C.shim_thread()) }
+
+// Trim gives the memory of freed tensors, which is kept for the next ones, back to the system.
 func Trim() { C.shim_trim() }
 
 // LoadCUDA loads libtorch's CUDA half into the process. It must run before the first query for CUDA.

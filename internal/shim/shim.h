@@ -30,10 +30,12 @@ int shim_adamw(T param, T grad, T master /* or NULL */, T m, T v, const shim_ada
 int shim_sum_squares(double *out, T t, char **err);
 
 // runtime.cpp
-void shim_seed(uint64_t seed);
-void shim_set_threads(int n);
+int shim_seed(uint64_t seed, char **err);
+int shim_set_threads(int n, char **err);
 int shim_threads(void);
-void shim_trim(void);
+uintptr_t shim_enter(void);   // the calling OS thread takes over the number of threads; its identity
+uintptr_t shim_thread(void);  // the identity of the calling OS thread while it lives
+void shim_trim(void);  // memory.cpp
 int shim_load_cuda(char **err);  // dlopen of libtorch_cuda: 0 loaded, -1 with the loader's reason
 
 #ifdef __cplusplus

@@ -2,12 +2,14 @@ package tensor
 
 import (
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/qakd/qakd/internal/shim"
 	"github.com/sugarme/gotch"
+	"github.com/sugarme/gotch/ts"
 )
 
 var cuda struct {
@@ -46,4 +48,13 @@ func Device(name string) (gotch.Device, error) {
 		return gotch.CPU, fmt.Errorf("device %q: %w (make setup CUDA=1 adds the CUDA libraries)", name, cuda.why)
 	}
 	return gotch.CPU, fmt.Errorf("device %q: this machine has %d CUDA devices", name, cuda.count)
+}
+
+// Device of x.
+func (s *Scope) Device(x *ts.Tensor) gotch.Device {
+	s.admit("device", x)
+	d, err := x.Device()
+	s.Check("device", err)
+	runtime.KeepAlive(x)
+	return d
 }

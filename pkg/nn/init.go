@@ -11,7 +11,9 @@ import (
 // Init gives every parameter of m its initial value in float32 on the CPU: matrices from N(0, std²) with libtorch's
 // generator, seeded here, in the order of the tree; norm gains 1; biases 0.
 func Init(m Module, seed int64, std float64) error {
-	tensor.Seed(seed)
+	if err := tensor.Seed(seed); err != nil {
+		return fmt.Errorf("nn: init: %w", err)
+	}
 	for _, p := range Params(m) {
 		err := tensor.Run(func(s *tensor.Scope) error {
 			p.Set(s.Release(initial(s, p, std)))
