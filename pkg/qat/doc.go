@@ -50,7 +50,7 @@
 //	<path>.weight             [out, in]
 //	<path>.weight_scale       [rows, groups]: [1, 1] per tensor, [out, 1] per channel, [out, in/group] per group
 //	<path>.weight_zero_point  as weight_scale, asymmetric only
-//	<path>.input_scale        [1], static activations only
+//	<path>.input_scale        [1], static activations only, once calibrated (else the layer is "uncalibrated" in qat.json)
 //
 // and every other tensor in the source's dtype where that loses nothing, else in its own. qat.json is
 //

@@ -2,7 +2,6 @@ package qat
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
@@ -58,17 +57,6 @@ func Trainable(m nn.Module) ([]*ts.Tensor, error) {
 		out = append(out, p.T)
 	}
 	return out, nil
-}
-
-// IsScale tells whether a parameter is a scale or zero point by its name: those usually train at a rate of their own,
-// without weight decay.
-func IsScale(name string) bool {
-	for _, suffix := range []string{".weight_scale", ".weight_zero_point", ".input_scale"} {
-		if strings.HasSuffix(name, suffix) {
-			return true
-		}
-	}
-	return false
 }
 
 // Layers are named layers without a model around them: a module, so that Convert, Trainable and SaveLayers take it.

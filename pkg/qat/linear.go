@@ -15,12 +15,14 @@ type Linear struct {
 	W          *nn.Param // <path>.weight [out, in], the master
 	Scale      *nn.Param // <path>.weight_scale [rows, groups], the master; its value on the grid is what counts
 	Zero       *nn.Param // <path>.weight_zero_point, asymmetric schemes only
-	InputScale *nn.Param // <path>.input_scale [1], static activations only; T nil until calibrated
+	InputScale *nn.Param // <path>.input_scale [1], static activations only
 	B          *nn.Param // <path>.bias [out], or nil
 
 	plan  LayerPlan
 	learn bool // scales are trained
 	lsq   bool // their gradients have LSQ's factor
+	// uncalibrated: the input scale has no value yet and is no parameter of the tree.
+	uncalibrated bool
 }
 
 // newLinear declares the parameters of a layer, without storage. b is the bias of the float layer, or nil.
@@ -40,6 +42,7 @@ func newLinear(p LayerPlan, learn, lsq bool, b *nn.Param) (*Linear, error) {
 	}
 	if p.Activation.Mode == quant.StaticTensor {
 		l.InputScale = scale(".input_scale", 1)
+		l.uncalibrated = true
 	}
 	return l, nil
 }
@@ -50,11 +53,15 @@ func (l *Linear) Path() string { return l.plan.Path }
 // Plan is how the layer is quantized.
 func (l *Linear) Plan() LayerPlan { return l.plan }
 
-// Visit shows the parameters.
+// Visit shows the parameters; an input scale is one once it has been calibrated.
 func (l *Linear) Visit(v nn.Visitor) {
-	for _, p := range []*nn.Param{l.W, l.Scale, l.Zero, l.InputScale, l.B} {
-		p.Visit(v)
+	l.W.Visit(v)
+	l.Scale.Visit(v)
+	l.Zero.Visit(v)
+	if !l.uncalibrated {
+		l.InputScale.Visit(v)
 	}
+	l.B.Visit(v)
 }
 
 // Forward is the linear layer of the quantized input and the quantized weight, [..., in] to [..., out], in x's dtype.
@@ -93,7 +100,7 @@ func (l *Linear) inputScale(c *nn.Context) *ts.Tensor {
 	if l.InputScale == nil {
 		return nil
 	}
-	if l.InputScale.T == nil {
+	if l.uncalibrated {
 		c.Fail("qat", "%s has no input scale: calibrate before the first forward pass", l.plan.Path)
 	}
 	if l.lsq {

@@ -164,6 +164,7 @@ func (st *student) swap(m nn.Module, path string) error {
 			errs = append(errs, fmt.Errorf("qat: %s: %w", path, err))
 			continue
 		}
+		l.uncalibrated = f.Uncalibrated
 		layers[s] = l
 	}
 	if err := errors.Join(errs...); err != nil {

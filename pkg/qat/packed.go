@@ -98,7 +98,7 @@ func (p *Packed) fill(w *quant.Packed, l *Linear) error {
 		set(p.Scale, gotch.BFloat16, s.FromFloats(w.Params.Scale, p.Scale.Shape...))
 		set(p.Shape, gotch.Int64, s.FromInts([]int64{w.N, w.K}, 2))
 		if p.InputScale != nil {
-			if l.InputScale.T == nil {
+			if l.uncalibrated {
 				return fmt.Errorf("no input scale: calibrate before packing")
 			}
 			set(p.InputScale, gotch.BFloat16, quant.RoundScales(s, s.Detach(l.InputScale.T)))

@@ -51,6 +51,27 @@ func (p *Plan) BitsPerWeight() float64 {
 	return 8 * float64(after) / float64(max(p.Params(), 1))
 }
 
+// Scheme is how the layer at path is quantized; two zero schemes (0 bits) when it stays float. Calibration takes it.
+func (p *Plan) Scheme(path string) (quant.WeightScheme, quant.ActivationScheme) {
+	for _, l := range p.Layers {
+		if l.Path == path {
+			return l.Weight, l.Activation
+		}
+	}
+	return quant.WeightScheme{}, quant.ActivationScheme{}
+}
+
+// Slots are the slots of m that the plan quantizes, in the order of the tree.
+func (p *Plan) Slots(m nn.Module) []*nn.Slot {
+	var out []*nn.Slot
+	for _, s := range nn.Slots(m) {
+		if w, _ := p.Scheme(s.Path); w.Bits != 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // NewPlan resolves cfg against m's slots and touches no weight, so it also serves a model that was never loaded. One
 // error lists a bad configuration, includes and overrides that match nothing, and widths that no group size divides.
 func NewPlan(m nn.Module, cfg Config) (*Plan, error) {

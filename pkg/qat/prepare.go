@@ -125,6 +125,7 @@ func SetInputScales(m nn.Module, scales map[string]float32) error {
 		if err := l.setMaster(l.InputScale, []float32{quant.RoundScale(v)}); err != nil {
 			return fmt.Errorf("qat: %s: %w", path, err)
 		}
+		l.uncalibrated = false
 	}
 	return nil
 }

@@ -29,6 +29,8 @@ type studentLayer struct {
 	Activation  quant.ActivationScheme `json:"activation"`
 	LearnScales bool                   `json:"learn_scales"`
 	LSQGradient bool                   `json:"lsq_gradient"`
+	// Uncalibrated: activations are static and there is no input_scale tensor yet.
+	Uncalibrated bool `json:"uncalibrated,omitempty"`
 }
 
 // SaveStudent writes a prepared model as a folder from which training can go on (see the package comment), with the
@@ -42,10 +44,7 @@ func SaveStudent(dir string, m nn.Module, opt SaveOptions) error {
 	st := student{Format: studentFormat}
 	for _, s := range nn.Slots(m) {
 		if l, ok := s.P.(*Linear); ok {
-			if l.InputScale != nil && l.InputScale.T == nil {
-				return fmt.Errorf("qat: %s has no input scale: calibrate before saving", s.Path)
-			}
-			st.Layers = append(st.Layers, studentLayer{s.Path, l.plan.Weight, l.plan.Activation, l.learn, l.lsq})
+			st.Layers = append(st.Layers, studentLayer{s.Path, l.plan.Weight, l.plan.Activation, l.learn, l.lsq, l.uncalibrated})
 		}
 	}
 	if len(st.Layers) == 0 {

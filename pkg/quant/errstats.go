@@ -51,12 +51,14 @@ func WeightError(w []float32, n, k int64, p QParams, sch WeightScheme) (ErrorSta
 		return ErrorStats{}, err
 	}
 	var clipped int
-	for i, v := range w {
-		j := p.at(int64(i)/k, int64(i)%k, k)
-		if q := code(v, p.Scale[j]) + float64(p.zero(j)); q < float64(sch.QMin()) || q > float64(sch.QMax()) {
-			clipped++
+	qmin, qmax := float64(sch.QMin()), float64(sch.QMax())
+	p.each(n, k, func(j, from, to int64) {
+		for _, v := range w[from:to] {
+			if q := code(v, p.Scale[j]) + float64(p.zero(j)); q < qmin || q > qmax {
+				clipped++
+			}
 		}
-	}
+	})
 	s.Clipped = float64(clipped) / float64(len(w))
 	return s, nil
 }

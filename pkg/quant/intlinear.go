@@ -18,7 +18,7 @@ func LinearInt(xq []int16, sx float32, wq []int16, n, k int64, p QParams, sch We
 	for row := range n {
 		var sum float32
 		for g := range p.Groups {
-			j := p.at(row, g*width, k)
+			j := min(row, p.Rows-1)*p.Groups + g
 			z, acc := p.zero(j), int32(0)
 			for c := g * width; c < (g+1)*width; c++ {
 				acc += int32(xq[c]) * (int32(wq[row*k+c]) - z)

@@ -50,12 +50,13 @@ func PackCodes(q []int16, n, k int64, sch WeightScheme) ([]int32, error) {
 	per := sch.PerWord()
 	width := (k + per - 1) / per
 	words := make([]int32, n*width)
-	for i, c := range q {
-		if int32(c) < sch.QMin() || int32(c) > sch.QMax() {
-			return nil, fmt.Errorf("quant: code [%d, %d] is %d, want %d...%d", int64(i)/k, int64(i)%k, c, sch.QMin(), sch.QMax())
+	for row := range n {
+		for col, c := range q[row*k : (row+1)*k] {
+			if int32(c) < sch.QMin() || int32(c) > sch.QMax() {
+				return nil, fmt.Errorf("quant: code [%d, %d] is %d, want %d...%d", row, col, c, sch.QMin(), sch.QMax())
+			}
+			words[row*width+int64(col)/per] |= int32(uint32(int32(c)+sch.offset()) << (int64(sch.Bits) * (int64(col) % per)))
 		}
-		row, col := int64(i)/k, int64(i)%k
-		words[row*width+col/per] |= int32(uint32(int32(c)+sch.offset()) << (int64(sch.Bits) * (col % per)))
 	}
 	return words, nil
 }
@@ -68,10 +69,12 @@ func UnpackCodes(words []int32, n, k int64, sch WeightScheme) ([]int16, error) {
 		return nil, fmt.Errorf("quant: %d words for a weight [%d, %d] of %d bits, want %d", len(words), n, k, sch.Bits, n*width)
 	}
 	q, mask := make([]int16, n*k), uint32(1)<<sch.Bits-1
-	for i := range q {
-		row, col := int64(i)/k, int64(i)%k
-		u := uint32(words[row*width+col/per]) >> (int64(sch.Bits) * (col % per)) & mask
-		q[i] = int16(int32(u) - sch.offset())
+	for row := range n {
+		line := words[row*width : (row+1)*width]
+		for col := range k {
+			u := uint32(line[col/per]) >> (int64(sch.Bits) * (col % per)) & mask
+			q[row*k+col] = int16(int32(u) - sch.offset())
+		}
 	}
 	return q, nil
 }

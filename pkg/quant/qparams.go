@@ -35,12 +35,13 @@ func (p QParams) Validate(sch WeightScheme, n, k int64) error {
 	return nil
 }
 
-// at is the index of the parameters of weight (row, col) of k columns.
-func (p QParams) at(row, col, k int64) int64 {
-	if p.Rows == 1 {
-		row = 0
+// each calls f for every group of the weight [n, k]: the index j of its parameters and its elements [from, to). The
+// weights that share parameters are consecutive in every granularity.
+func (p QParams) each(n, k int64, f func(j, from, to int64)) {
+	width := n * k / int64(len(p.Scale))
+	for j := range int64(len(p.Scale)) {
+		f(j, j*width, (j+1)*width)
 	}
-	return row*p.Groups + col/(k/p.Groups)
 }
 
 // zero is the zero point of index i, 0 when symmetric.

@@ -17,10 +17,13 @@ func Quantize(w []float32, n, k int64, p QParams, sch WeightScheme) ([]int16, er
 		return nil, err
 	}
 	q := make([]int16, len(w))
-	for i, v := range w {
-		j := p.at(int64(i)/k, int64(i)%k, k)
-		q[i] = int16(clampCode(code(v, p.Scale[j])+float64(p.zero(j)), sch.QMin(), sch.QMax()))
-	}
+	qmin, qmax := sch.QMin(), sch.QMax()
+	p.each(n, k, func(j, from, to int64) {
+		scale, zero := p.Scale[j], float64(p.zero(j))
+		for i := from; i < to; i++ {
+			q[i] = int16(clampCode(code(w[i], scale)+zero, qmin, qmax))
+		}
+	})
 	return q, nil
 }
 
@@ -33,10 +36,12 @@ func Dequantize(q []int16, n, k int64, p QParams, sch WeightScheme) ([]float32, 
 		return nil, fmt.Errorf("quant: %d codes for a weight [%d, %d]", len(q), n, k)
 	}
 	w := make([]float32, len(q))
-	for i, c := range q {
-		j := p.at(int64(i)/k, int64(i)%k, k)
-		w[i] = float32(int32(c)-p.zero(j)) * p.Scale[j]
-	}
+	p.each(n, k, func(j, from, to int64) {
+		scale, zero := p.Scale[j], p.zero(j)
+		for i := from; i < to; i++ {
+			w[i] = float32(int32(q[i])-zero) * scale
+		}
+	})
 	return w, nil
 }
 

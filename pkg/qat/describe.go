@@ -1,0 +1,67 @@
+package qat
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/qakd/qakd/pkg/ckpt"
+	"github.com/qakd/qakd/pkg/nn"
+)
+
+// Folder is what Describe finds.
+type Folder struct {
+	Kind   string      `json:"kind"`   // "float", "student" (fake-quantized) or "packed"
+	Layers []LayerPlan `json:"layers"` // the quantized ones, in the order of their names (packed) or of the tree (student)
+}
+
+// Describe says how the layers of a checkpoint folder are quantized, from its headers and settings alone: weights are
+// not read.
+func Describe(dir string) (*Folder, error) {
+	st, err := readStudent(dir)
+	if err != nil {
+		return nil, err
+	}
+	q, err := readQuantizationConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	if st == nil && q == nil {
+		return &Folder{Kind: "float"}, nil
+	}
+	src, err := ckpt.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("qat: %w", err)
+	}
+	defer src.Close()
+	if st != nil {
+		return describeStudent(st, src)
+	}
+	f := &Folder{Kind: "packed"}
+	for _, info := range src.Infos() {
+		if !strings.HasSuffix(info.Name, ".weight_shape") {
+			continue
+		}
+		s, err := storedSlot(src, info, q)
+		if err != nil {
+			return nil, fmt.Errorf("qat: %s: %w", dir, err)
+		}
+		f.Layers = append(f.Layers, s.P.(*Packed).plan)
+	}
+	return f, nil
+}
+
+func describeStudent(st *student, src *ckpt.Reader) (*Folder, error) {
+	f := &Folder{Kind: "student"}
+	for _, l := range st.Layers {
+		info, ok := src.Info(l.Path + ".weight")
+		if !ok || len(info.Shape) != 2 {
+			return nil, fmt.Errorf("qat: %s: %s names %q, whose weight is %v in the checkpoint, want [out, in]", src.Header().Path, studentFile, l.Path, info.Shape)
+		}
+		plan, err := exactPlan(&nn.Slot{Path: l.Path, Out: info.Shape[0], In: info.Shape[1]}, l.Weight, l.Activation)
+		if err != nil {
+			return nil, err
+		}
+		f.Layers = append(f.Layers, plan)
+	}
+	return f, nil
+}
