@@ -90,8 +90,7 @@ func within(key string, err error) error {
 	return fmt.Errorf("%s: %w", key, err)
 }
 
-// schemes are those of the layer at path, as asked for, and the override that it took (-1: none). used collects the
-// override patterns that matched.
+// schemes are those of the layer at path, as asked for. used collects the override patterns that matched.
 func (c Config) schemes(path string, used map[string]bool) (w quant.WeightScheme, a quant.ActivationScheme) {
 	w, a = c.Weight, c.Activation
 	for _, o := range c.Overrides {
@@ -105,5 +104,5 @@ func (c Config) schemes(path string, used map[string]bool) (w quant.WeightScheme
 			break
 		}
 	}
-	return w, a
+	return w.Normal(), a.Normal()
 }

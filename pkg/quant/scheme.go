@@ -34,7 +34,7 @@ type WeightScheme struct {
 	Bits        int         `toml:"bits" json:"bits"`                                 // 4 or 8
 	Symmetric   bool        `toml:"symmetric" json:"symmetric"`                       // true: -8...7; false: 0...15 with an integer zero point
 	Granularity Granularity `toml:"granularity" json:"granularity"`                   //
-	GroupSize   int64       `toml:"group_size,omitempty" json:"group_size,omitempty"` // 32, 64 or 128 with per_group, else 0
+	GroupSize   int64       `toml:"group_size,omitempty" json:"group_size,omitempty"` // 32, 64 or 128; used with per_group only
 }
 
 // DefaultWeightScheme is INT4, symmetric, groups of 32.
@@ -54,10 +54,17 @@ func (s WeightScheme) Validate() error {
 		errs = append(errs, fmt.Errorf("quant: weight granularity %v, want one of %v", s.Granularity, granularities))
 	case s.Granularity == PerGroup && s.GroupSize != 32 && s.GroupSize != 64 && s.GroupSize != 128:
 		errs = append(errs, fmt.Errorf("quant: group_size %d, want 32, 64 or 128", s.GroupSize))
-	case s.Granularity != PerGroup && s.GroupSize != 0:
-		errs = append(errs, fmt.Errorf("quant: group_size %d with granularity %v, want 0", s.GroupSize, s.Granularity))
 	}
 	return errors.Join(errs...)
+}
+
+// Normal is s without a group size that its granularity does not use: a configuration that overlays another keeps the
+// other's. Equal schemes are equal values in this form.
+func (s WeightScheme) Normal() WeightScheme {
+	if s.Granularity != PerGroup {
+		s.GroupSize = 0
+	}
+	return s
 }
 
 // QMin is the smallest code: -8 or -128 (symmetric), else 0.
@@ -128,7 +135,7 @@ func (m *ActivationMode) UnmarshalText(b []byte) error {
 
 // ActivationScheme says how a layer's input is quantized: always symmetric, -8...7 or -128...127.
 type ActivationScheme struct {
-	Bits int            `toml:"bits,omitempty" json:"bits,omitempty"` // 4 or 8; 0 with mode none
+	Bits int            `toml:"bits,omitempty" json:"bits,omitempty"` // 4 or 8; not used with mode none
 	Mode ActivationMode `toml:"mode" json:"mode"`
 }
 
@@ -137,12 +144,18 @@ func (a ActivationScheme) Validate() error {
 	switch {
 	case a.Mode < ActivationNone || a.Mode > StaticTensor:
 		return fmt.Errorf("quant: activation mode %v, want one of %v", a.Mode, activationModes)
-	case a.Mode == ActivationNone && a.Bits != 0 && a.Bits != 16:
-		return fmt.Errorf("quant: activation bits %d with mode none, want 0", a.Bits)
 	case a.Mode != ActivationNone && a.Bits != 4 && a.Bits != 8:
 		return fmt.Errorf("quant: activation bits %d with mode %v, want 4 or 8", a.Bits, a.Mode)
 	}
 	return nil
+}
+
+// Normal is a without bits that mode none does not use; see [WeightScheme.Normal].
+func (a ActivationScheme) Normal() ActivationScheme {
+	if a.Mode == ActivationNone {
+		a.Bits = 0
+	}
+	return a
 }
 
 // QMax is 7 or 127; the smallest code is -QMax-1.

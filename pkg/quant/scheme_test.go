@@ -35,10 +35,8 @@ func TestSchemeErrors(t *testing.T) {
 		want []string
 	}{
 		{quant.WeightScheme{Bits: 3, Granularity: quant.PerGroup, GroupSize: 48}, []string{"bits 3, want 4 or 8", "group_size 48, want 32, 64 or 128"}},
-		{quant.WeightScheme{Bits: 4, Granularity: quant.PerChannel, GroupSize: 32}, []string{"group_size 32 with granularity per_channel"}},
 		{quant.WeightScheme{Bits: 4, Granularity: 9}, []string{"granularity invalid(9)"}},
 		{quant.ActivationScheme{Bits: 16, Mode: quant.DynamicToken}, []string{"bits 16 with mode dynamic_token, want 4 or 8"}},
-		{quant.ActivationScheme{Bits: 8}, []string{"bits 8 with mode none"}},
 		{quant.ActivationScheme{Bits: 8, Mode: -1}, []string{"mode invalid(-1)"}},
 	} {
 		err := c.v.Validate()
@@ -47,6 +45,21 @@ func TestSchemeErrors(t *testing.T) {
 				t.Errorf("%+v: error %v, want %q", c.v, err, w)
 			}
 		}
+	}
+}
+
+// A field that a scheme does not use plays no part.
+func TestNormal(t *testing.T) {
+	w := quant.WeightScheme{Bits: 4, Granularity: quant.PerChannel, GroupSize: 32}
+	if err := w.Validate(); err != nil || w.Normal() != (quant.WeightScheme{Bits: 4, Granularity: quant.PerChannel}) {
+		t.Errorf("%+v, %v", w.Normal(), err)
+	}
+	if g := quant.DefaultWeightScheme(); g.Normal() != g {
+		t.Errorf("%+v", g.Normal())
+	}
+	a := quant.ActivationScheme{Bits: 8}
+	if err := a.Validate(); err != nil || a.Normal() != (quant.ActivationScheme{}) {
+		t.Errorf("%+v, %v", a.Normal(), err)
 	}
 }
 
