@@ -168,6 +168,7 @@ type sample struct {
 	transform nn.Transform
 	v         []float32 // [rows, width]
 	rows      int64
+	span      span
 	squares   []float64
 }
 
@@ -183,9 +184,9 @@ func (p *Pass) see(path string, x *ts.Tensor) {
 	}
 	s, l := &p.last, p.collector.stats.byPath[path]
 	l.Tokens += s.rows
-	l.Range.add(s.v)
-	l.Average.add(s.v)
-	l.Values.Add(s.v)
+	l.Range.include(s.span)
+	l.Average.include(s.span)
+	l.Values.add(s.v, s.span)
 	for i, q := range s.squares {
 		l.squares[i] += q
 	}
@@ -213,7 +214,7 @@ func (p *Pass) sample(slot *nn.Slot, x *ts.Tensor) (sample, error) {
 		return sample{}, err
 	}
 	v = keep(v, p.mask, slot.In)
-	s := sample{of: x, transform: slot.Transform, v: v, rows: int64(len(v)) / slot.In, squares: make([]float64, slot.In)}
+	s := sample{of: x, transform: slot.Transform, v: v, rows: int64(len(v)) / slot.In, span: spanOf(v), squares: make([]float64, slot.In)}
 	for r := range s.rows {
 		for k, e := range v[r*slot.In : (r+1)*slot.In] {
 			if e-e != 0 {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -370,6 +371,19 @@ func TestFitMethods(t *testing.T) {
 		if len(fit(t, m, s, asymmetric, cfg).Inputs) != 0 {
 			t.Errorf("%s: static scales for dynamic inputs", kind)
 		}
+	}
+}
+
+// The same from one CPU as from all, and twice the same.
+func TestFitIsDeterministic(t *testing.T) {
+	m := load(t)
+	s := collect(t, m, config(), inputs(14, 2, 20))
+	one := fit(t, m, s, asymmetric, config())
+	was := runtime.GOMAXPROCS(1)
+	two := fit(t, m, collect(t, m, config(), inputs(14, 2, 20)), asymmetric, config())
+	runtime.GOMAXPROCS(was)
+	if !reflect.DeepEqual(one, two) {
+		t.Error("two calibrations of the same data differ")
 	}
 }
 

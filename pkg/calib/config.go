@@ -105,7 +105,7 @@ type Config struct {
 // DefaultConfig searches weight scales by the expected output error, over steps about as fine as the scale grid's own.
 func DefaultConfig() Config {
 	return Config{
-		Utterances: 64, MinTokens: 256,
+		Utterances: 64, MinTokens: 32,
 		Observer: ObserveMSE, Percentile: 99.99, AveragingConstant: 0.1,
 		WeightMethod: SearchMSE, Weighting: WeightSecondMoment, GridPoints: 80, GridMin: 0.5, GridMax: 1.05,
 	}

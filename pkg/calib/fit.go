@@ -30,8 +30,8 @@ type Result struct {
 // Fit computes the parameters of slots, which hold float weights, from the statistics of the same layers. schemes says
 // how a path is quantized; a group size must divide the layer's width ([quant.WeightScheme.Fit] finds one that does).
 //
-// It is an error, listing all such layers, when statistics are missing; and when a weight is not finite. The result
-// depends on nothing else: not on the number of CPUs, not on chance.
+// It is an error, listing all such layers, when statistics are missing; and when a weight is not finite. Layers are
+// fitted on all CPUs; the result does not depend on their number.
 func Fit(stats *Statistics, slots []*nn.Slot, schemes func(path string) (quant.WeightScheme, quant.ActivationScheme),
 	cfg Config) (*Result, error) {
 	if err := cfg.Validate(); err != nil {
@@ -40,16 +40,27 @@ func Fit(stats *Statistics, slots []*nn.Slot, schemes func(path string) (quant.W
 	if err := stats.covers(slots, cfg.MinTokens); err != nil {
 		return nil, err
 	}
+	layers, errs := make([]layer, len(slots)), make([]error, len(slots))
+	for i, s := range slots {
+		layers[i].Weight, layers[i].Input = schemes(s.Path)
+	}
+	parallel(len(slots), 1, func(i, _ int) {
+		errs[i] = layers[i].fit(stats.byPath[slots[i].Path], slots[i], cfg)
+	})
 	r := &Result{
 		Config: cfg, Schemes: map[string]Scheme{}, Weights: map[string]quant.QParams{}, Inputs: map[string]float32{},
 		Report: &Report{Percentile: cfg.Percentile},
 	}
-	for _, slot := range slots {
-		sch := Scheme{Out: slot.Out, In: slot.In}
-		sch.Weight, sch.Input = schemes(slot.Path)
-		if err := r.fit(stats.byPath[slot.Path], slot, sch); err != nil {
-			return nil, fmt.Errorf("calib: %s: %w", slot.Path, err)
+	for i, l := range layers {
+		path := slots[i].Path
+		if errs[i] != nil {
+			return nil, fmt.Errorf("calib: %s: %w", path, errs[i])
 		}
+		r.Schemes[path], r.Weights[path] = l.Scheme, l.params
+		if l.Input.Mode == quant.StaticTensor {
+			r.Inputs[path] = l.row.InputScale
+		}
+		r.Report.Rows = append(r.Report.Rows, l.row)
 	}
 	return r, nil
 }
@@ -69,35 +80,39 @@ func (s *Statistics) covers(slots []*nn.Slot, least int64) error {
 	return some.coverage(least)
 }
 
-func (r *Result) fit(l *Layer, slot *nn.Slot, sch Scheme) error {
-	if err := sch.Input.Validate(); err != nil {
+// layer is the result of one layer.
+type layer struct {
+	Scheme
+	params quant.QParams
+	row    Row
+}
+
+func (l *layer) fit(seen *Layer, slot *nn.Slot, cfg Config) error {
+	l.Out, l.In = slot.Out, slot.In
+	if err := l.Input.Validate(); err != nil {
 		return err
 	}
 	w, err := weightOf(slot)
 	if err != nil {
 		return err
 	}
-	moments := l.SecondMoment()
-	p, err := fitWeight(w, moments, slot.Out, slot.In, sch.Weight, r.Config)
+	moments := seen.SecondMoment()
+	if l.params, err = fitWeight(w, moments, slot.Out, slot.In, l.Weight, cfg); err != nil {
+		return err
+	}
+	l.row = Row{
+		Layer: slot.Path, Scheme: l.Weight.String() + " " + l.Input.String(), Tokens: seen.Tokens,
+		Min: seen.Range.Min, Max: seen.Range.Max, Percentile: seen.Values.AbsPercentile(cfg.Percentile),
+	}
+	if err := l.row.measure(w, moments, l.Scheme, l.params); err != nil || l.Input.Mode != quant.StaticTensor {
+		return err
+	}
+	in, err := seen.observer(cfg).QParams(l.Input)
 	if err != nil {
 		return err
 	}
-	row, err := weightRow(w, moments, slot, sch, p)
-	if err != nil {
-		return err
-	}
-	row.Tokens, row.Min, row.Max = l.Tokens, l.Range.Min, l.Range.Max
-	row.Percentile = l.Values.AbsPercentile(r.Config.Percentile)
-	if sch.Input.Mode == quant.StaticTensor {
-		in, err := l.observer(r.Config).QParams(sch.Input)
-		if err != nil {
-			return err
-		}
-		r.Inputs[slot.Path], row.InputScale = in.Scale[0], in.Scale[0]
-		row.InputSQNR = decibels(l.Values.Power(), l.Values.SquaredError(in.Scale[0], sch.Input.QMax()))
-	}
-	r.Schemes[slot.Path], r.Weights[slot.Path] = sch, p
-	r.Report.Rows = append(r.Report.Rows, row)
+	l.row.InputScale = in.Scale[0]
+	l.row.InputSQNR = decibels(seen.Values.Power(), seen.Values.SquaredError(in.Scale[0], l.Input.QMax()))
 	return nil
 }
 

@@ -24,20 +24,18 @@ func (h *Histogram) N() int64 { return h.n }
 func (h *Histogram) BinWidth() float64 { return math.Ldexp(1, h.exp) }
 
 // Add counts finite values.
-func (h *Histogram) Add(v []float32) {
-	if len(v) == 0 {
+func (h *Histogram) Add(v []float32) { h.add(v, spanOf(v)) }
+
+func (h *Histogram) add(v []float32, s span) {
+	if s.n == 0 {
 		return
 	}
-	lo, hi := v[0], v[0]
-	for _, x := range v {
-		lo, hi = min(lo, x), max(hi, x)
-	}
-	h.include(lo, hi)
+	h.include(s.lo, s.hi)
 	inverse := math.Ldexp(1, -h.exp) // a power of two: the product below is exact
 	for _, x := range v {
 		h.counts[half+int(math.Floor(float64(x)*inverse))]++
 	}
-	h.n += int64(len(v))
+	h.n += s.n
 }
 
 // Merge adds the counts of o; the result is what one histogram of both sets of values would be.
@@ -94,27 +92,35 @@ func (h *Histogram) AbsPercentile(p float64) float32 {
 // SquaredError is the mean squared error of quantizing the values, taken at the middle of their bins, with codes
 // -qmax-1...qmax of this scale.
 func (h *Histogram) SquaredError(scale float32, qmax int32) float64 {
-	var sum float64
-	hi, lo := float64(qmax), -float64(qmax)-1
-	for i, c := range h.counts {
-		if c == 0 {
-			continue
-		}
-		x := h.middle(i)
-		d := x - min(max(math.RoundToEven(x/float64(scale)), lo), hi)*float64(scale)
-		sum += float64(float64(c) * d * d)
-	}
-	return sum / float64(max(h.n, 1))
+	return h.values().squaredError(scale, qmax)
 }
 
 // Power is the mean square of the values, taken at the middle of their bins.
-func (h *Histogram) Power() float64 {
-	var sum float64
-	for i, c := range h.counts {
-		x := h.middle(i)
-		sum += float64(float64(c) * x * x)
+func (h *Histogram) Power() (mean float64) {
+	for _, b := range h.values() {
+		mean += float64(b.share * b.x * b.x)
 	}
-	return sum / float64(max(h.n, 1))
+	return mean
 }
 
-func (h *Histogram) middle(i int) float64 { return math.Ldexp(float64(i-half)+0.5, h.exp) }
+// bins that hold something: the middle and the share of all values.
+type bins []struct{ x, share float64 }
+
+func (h *Histogram) values() (out bins) {
+	for i, c := range h.counts {
+		if c > 0 {
+			middle := math.Ldexp(float64(i-half)+0.5, h.exp)
+			out = append(out, struct{ x, share float64 }{middle, float64(c) / float64(h.n)})
+		}
+	}
+	return out
+}
+
+func (v bins) squaredError(scale float32, qmax int32) (mean float64) {
+	s, hi, lo := float64(scale), float64(qmax), -float64(qmax)-1
+	for _, b := range v {
+		d := b.x - float64(min(max(math.RoundToEven(b.x/s), lo), hi)*s)
+		mean += float64(b.share * d * d)
+	}
+	return mean
+}

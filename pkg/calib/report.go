@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/quant"
 )
 
@@ -35,29 +34,28 @@ type Report struct {
 	Rows       []Row   `json:"rows"`
 }
 
-// weightRow fills in what concerns the weight.
-func weightRow(w []float32, moments []float64, slot *nn.Slot, sch Scheme, fitted quant.QParams) (Row, error) {
-	row := Row{Layer: slot.Path, Scheme: sch.Weight.String() + " " + sch.Input.String(), Scale: median(fitted.Scale)}
-	after, output, err := weightError(w, moments, slot, sch.Weight, fitted)
+// measure fills in what concerns the weight w.
+func (r *Row) measure(w []float32, moments []float64, sch Scheme, fitted quant.QParams) error {
+	after, output, err := weightError(w, moments, sch, fitted)
 	if err != nil {
-		return row, err
+		return err
 	}
-	row.SQNRAfter, row.OutputAfter, row.Clipped = after.SQNR, output, after.Clipped
-	row.SQNRBefore = math.Inf(-1)
+	r.Scale, r.SQNRAfter, r.OutputAfter, r.Clipped = median(fitted.Scale), after.SQNR, output, after.Clipped
+	r.SQNRBefore = math.Inf(-1)
 	for _, m := range nearestRules(sch.Weight) {
-		p, err := quant.InitQParams(w, slot.Out, slot.In, sch.Weight, m)
+		p, err := quant.InitQParams(w, sch.Out, sch.In, sch.Weight, m)
 		if err != nil {
-			return row, err
+			return err
 		}
-		before, output, err := weightError(w, moments, slot, sch.Weight, p)
+		before, output, err := weightError(w, moments, sch, p)
 		if err != nil {
-			return row, err
+			return err
 		}
-		if before.SQNR > row.SQNRBefore {
-			row.SQNRBefore, row.OutputBefore = before.SQNR, output
+		if before.SQNR > r.SQNRBefore {
+			r.SQNRBefore, r.OutputBefore = before.SQNR, output
 		}
 	}
-	return row, nil
+	return nil
 }
 
 // nearestRules are the rules whose better one stands for round-to-nearest.
@@ -69,17 +67,17 @@ func nearestRules(sch quant.WeightScheme) []quant.ScaleMethod {
 }
 
 // weightError compares w with its quantized form, plainly and with column k counted moments[k] times (output, in dB).
-func weightError(w []float32, moments []float64, slot *nn.Slot, sch quant.WeightScheme, p quant.QParams) (plain quant.ErrorStats, output float64, err error) {
-	if plain, err = quant.WeightError(w, slot.Out, slot.In, p, sch); err != nil {
+func weightError(w []float32, moments []float64, sch Scheme, p quant.QParams) (plain quant.ErrorStats, output float64, err error) {
+	if plain, err = quant.WeightError(w, sch.Out, sch.In, p, sch.Weight); err != nil {
 		return plain, 0, err
 	}
-	y, err := quant.FakeQuantize(w, slot.Out, slot.In, p, sch)
+	y, err := quant.FakeQuantize(w, sch.Out, sch.In, p, sch.Weight)
 	if err != nil {
 		return plain, 0, err
 	}
 	var signal, noise float64
 	for i, v := range w {
-		h, d := moments[int64(i)%slot.In], float64(v)-float64(y[i])
+		h, d := moments[int64(i)%sch.In], float64(v)-float64(y[i])
 		signal += float64(h * float64(v) * float64(v))
 		noise += float64(h * d * d)
 	}
