@@ -106,11 +106,3 @@ func (c Config) fits(m *talker.Model) error {
 	}
 	return nil
 }
-
-// codebookWeights of codes 1 … G-1.
-func (c Config) codebookWeights(m *talker.Model) []float64 {
-	if len(c.CodebookWeights) > 0 {
-		return c.CodebookWeights
-	}
-	return slices.Repeat([]float64{1}, m.Config.Groups()-1)
-}

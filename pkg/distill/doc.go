@@ -1,4 +1,4 @@
-// Package distill has the objectives that train a talker: against a teacher, and from labels alone.
+// Package distill has the objective that makes a student talker follow its teacher.
 //
 // Teacher and student read the same batch, every row with the true past ("aligned"): the hidden state of row p-1
 // predicts frame p, its code 0 through the codec head and codes 1 … G-1 through the code predictor, which also sees the

@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -19,7 +20,8 @@ type Objective struct {
 	weights          []float64 // of codes 1 … G-1; nil: all 1
 }
 
-// New pairs two talkers of one architecture. The teacher is only read; it may compute in another dtype.
+// New pairs two talkers of one architecture. The teacher is only read; it may compute in another dtype, and may be nil
+// when all weight is on cross-entropy.
 func New(teacher, student *talker.Model, cfg Config) (*Objective, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
@@ -27,8 +29,13 @@ func New(teacher, student *talker.Model, cfg Config) (*Objective, error) {
 	if err := cfg.fits(student); err != nil {
 		return nil, err
 	}
-	if err := alike(teacher, student); err != nil {
-		return nil, err
+	switch {
+	case teacher != nil:
+		if err := alike(teacher, student); err != nil {
+			return nil, err
+		}
+	case cfg.taught():
+		return nil, errors.New("distill: no teacher, want one for the weights of kl_code0, kl_codes, hidden and eos")
 	}
 	return &Objective{teacher: teacher, student: student, cfg: cfg, weights: cfg.CodebookWeights}, nil
 }
@@ -69,7 +76,7 @@ func (o *Objective) Terms(c *nn.Context, us []data.Utterance, total train.Counts
 		nn.NoGrad(func() { t = forward(quiet, o.teacher, l, o.cfg.KLCodes != 0) })
 	}
 	s := forward(c, o.student, l, codes)
-	n := denominators(total)
+	n := counts{rows: float64(total.Frames + total.Utterances), frames: float64(total.Frames)}
 	terms := o.code0(c, l, t, s, n)
 	if codes {
 		terms = append(terms, o.codes(c, l, t, s, n)...)
@@ -82,6 +89,9 @@ func (o *Objective) Terms(c *nn.Context, us []data.Utterance, total train.Counts
 
 // taught tells whether some term needs the teacher.
 func (c Config) taught() bool { return c.KLCode0 != 0 || c.KLCodes != 0 || c.Hidden != 0 || c.EOS != 0 }
+
+// counts are the denominators of the terms.
+type counts struct{ rows, frames float64 }
 
 func mean(c *nn.Context, name string, weight float64, sum *ts.Tensor, count float64) train.Term {
 	return train.Term{Name: name, Weight: weight, Value: c.DivScalar(sum, count)}

@@ -17,7 +17,9 @@ type Config struct {
 	// TokensPerStep is the number of audio frames of one update: micro-batches are taken until it is reached. 0: one
 	// micro-batch per update.
 	TokensPerStep int `toml:"tokens_per_step"`
-	MicroBatch    int `toml:"micro_batch"` // utterances per forward pass
+	// MicroBatch is the number of utterances per forward pass. Small ones keep activations in the processor's cache: on a
+	// CPU, 8 short utterances at a time take two thirds of the time of 32, and a quarter of the memory.
+	MicroBatch int `toml:"micro_batch"`
 	// SortWindow is the number of micro-batches whose utterances are sorted by length before they are cut into batches:
 	// less padding. 0: no sorting.
 	SortWindow int `toml:"sort_window"`
@@ -32,11 +34,11 @@ type Config struct {
 	Optim optim.Config `toml:"optim"`
 }
 
-// DefaultConfig is a short training of a small model.
+// DefaultConfig is a short training of a small model on a CPU.
 func DefaultConfig() Config {
 	return Config{
-		Steps: 1000, MicroBatch: 32, SortWindow: 8,
-		CheckpointEvery: 100, KeepCheckpoints: 2, EvalEvery: 100, LogEvery: 10, TrimEvery: 20,
+		Steps: 1000, TokensPerStep: 640, MicroBatch: 8, SortWindow: 16,
+		CheckpointEvery: 100, KeepCheckpoints: 2, EvalEvery: 100, LogEvery: 10, TrimEvery: 50,
 		Seed: 1, Optim: optim.DefaultConfig(),
 	}
 }
