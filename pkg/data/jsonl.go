@@ -172,3 +172,13 @@ func (w *Writer) Flush() error {
 	}
 	return nil
 }
+
+// ReadFile reads a whole JSONL file. A file without utterances is an error.
+func ReadFile(path string) (List, error) {
+	r, err := OpenJSONL(path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return ReadAll(r)
+}

@@ -11,8 +11,8 @@ const (
 	Groups   = 16 // codebooks, and so codes per frame
 	Phones   = 16 // letters of the synthetic language
 	Variants = Codebook / Phones
-	MinText  = 4 // phones of the shortest text
-	MaxText  = 10
+	MinText  = 3 // phones of the shortest text
+	MaxText  = 7
 )
 
 // tableSeed decides every probability of the language. Another value is another language: a teacher trained on this
@@ -21,18 +21,16 @@ const tableSeed = 20240611
 
 // Strengths of the influences on a code: standard deviations of logits, in nats.
 const (
-	lowerStrength   = 2.0 // code g-1 of the frame
-	secondStrength  = 0.8 // code g-2 of the frame
-	prosodyStrength = 1.2 // prosody of the frame before
-	speakerStrength = 1.0
+	lowerStrength   = 1.1 // code g-1 of the frame
+	prosodyStrength = 0.5 // prosody of the frame before
+	speakerStrength = 0.85
 )
 
 // Ranks of the influences: few numbers decide them, so that a small network can learn them.
 const (
-	lowerRank   = 4
-	secondRank  = 2
+	lowerRank   = 3
 	speakerRank = 3
-	prosodyRank = 3 // coordinates of the prosody
+	prosodyRank = 2 // coordinates of the prosody
 )
 
 // Prosody is rounded to a grid, so that its influence is a table too.
@@ -54,7 +52,6 @@ type Corpus struct {
 
 	// Codebooks 1 … 15 (index g-1): exp of the additive logit tables, [condition][code].
 	lower   [Groups - 1]table
-	second  [Groups - 1]table // empty for g = 1
 	speaker [Groups - 1]table
 	prosody [Groups - 1][prosodyRank]table // condition: level of the coordinate
 
@@ -90,9 +87,6 @@ func New() *Corpus {
 	}
 	for g := 1; g < Groups; g++ {
 		c.lower[g-1] = lowRank(r, normal(r, Codebook*lowerRank, 1), lowerRank, lowerStrength)
-		if g > 1 {
-			c.second[g-1] = lowRank(r, normal(r, Codebook*secondRank, 1), secondRank, secondStrength)
-		}
 		c.speaker[g-1] = lowRank(r, voices, speakerRank, speakerStrength)
 		for d := range c.prosody[g-1] {
 			c.prosody[g-1][d] = lowRank(r, grid, 1, prosodyStrength/math.Sqrt(prosodyRank))

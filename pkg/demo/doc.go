@@ -6,13 +6,12 @@
 // nothing hidden. The entropy of the language is therefore exact, and a trained model's cross-entropy on held-out
 // utterances minus that entropy is the model's error in nats.
 //
-//   - A text is 4 to 10 distinct letters out of 16, each a phone. Speech walks through it: a frame keeps its phone or
-//     takes the next one; after the last phone the utterance ends.
+//   - A text is 3 to 7 distinct phones out of 16, written as diphones (see Letters). Speech walks through it: a frame
+//     keeps its phone or takes the next one; after the last phone the utterance ends.
 //   - Code 0 is phone * 4 + variant. Staying depends on phone, variant and speaker; the new variant on the phone, the
 //     speaker and the variant before. Distinct phones make the place in the text visible in the frame before.
-//   - Code g = 1 … 15 has log-linear probabilities: code g-1 and g-2 of the frame, the speaker's voice and the prosody
-//     of the frame before (three coordinates, to which each of its 16 codes adds its accent), each through a table of
-//     low rank.
+//   - Code g = 1 … 15 has log-linear probabilities: code g-1 of the frame, the speaker's voice and the prosody of the
+//     frame before (coordinates to which each of its 16 codes adds its accent), each through a table of low rank.
 //
 // Use:
 //

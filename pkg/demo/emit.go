@@ -8,39 +8,36 @@ import (
 
 // State is what the next frame depends on: the text, the speaker and the frame before.
 type State struct {
-	Text    []int32 // distinct text ids
+	Text    []int32 // diphones of distinct phones
 	Speaker int     // index in Speakers
 	Past    []int32 // codes of the frame before; nil before the first frame
 }
 
 // Code0 writes the exact probabilities of code 0 of the next frame into p (length Codebook) and returns the
 // probability that the utterance ends instead; together they sum to 1. A past frame whose phone is not in the text is
-// an error.
+// an error, and so is a text without a beginning.
 //
 // The phone of the frame before is read off its code 0. With the probability of staying the next frame has the same
 // phone, else the next one of the text, after the last phone the end. The variant of the phone is drawn anew.
 func (c *Corpus) Code0(p []float64, s State) (end float64, err error) {
 	clear(p)
-	if s.Past == nil {
-		c.variants(p, phoneOf(s.Text[0]), -1, s.Speaker, 1)
-		return 0, nil
+	phone, variant := Edge, -1
+	if s.Past != nil {
+		phone, variant = int(s.Past[0])/Variants, int(s.Past[0])%Variants
 	}
-	phone, variant := int(s.Past[0])/Variants, int(s.Past[0])%Variants
-	pos := -1
-	for i, id := range s.Text {
-		if phoneOf(id) == phone {
-			pos = i
-		}
+	next, ok := after(s.Text, phone)
+	if !ok {
+		return 0, fmt.Errorf("demo: nothing in the text %s follows %q", Letters(s.Text), letter(phone, 'a'))
 	}
-	if pos < 0 {
-		return 0, fmt.Errorf("demo: code 0 of the frame before is %d, of text id %d, want a phone of the text %v", s.Past[0], textID(phone), s.Text)
+	stay := 0.0
+	if phone != Edge {
+		stay = c.stay(phone, variant, s.Speaker)
+		c.variants(p, phone, variant, s.Speaker, stay)
 	}
-	stay := c.stay(phone, variant, s.Speaker)
-	c.variants(p, phone, variant, s.Speaker, stay)
-	if pos+1 == len(s.Text) {
+	if next == Edge {
 		return 1 - stay, nil
 	}
-	c.variants(p, phoneOf(s.Text[pos+1]), variant, s.Speaker, 1-stay)
+	c.variants(p, next, variant, s.Speaker, 1-stay)
 	return 0, nil
 }
 
@@ -80,7 +77,7 @@ func (c *Corpus) levels(frame []int32) (l [prosodyRank]int) {
 }
 
 // Codes writes the exact probabilities of code g (1 … Groups-1) of the next frame into p[g-1] for all g. frame holds
-// the codes of that frame: those of g depend on codes g-1 and g-2 of it. Every probability is positive.
+// the codes of that frame: those of g depend on code g-1 of it. Every probability is positive.
 func (c *Corpus) Codes(p *[Groups - 1][Codebook]float64, frame []int32, s State) {
 	w := c.frameWeights(s)
 	for g := 1; g < Groups; g++ {
@@ -107,9 +104,6 @@ func (c *Corpus) code(p *[Codebook]float64, g int, lower []int32, w weights) {
 	one, spk := &c.lower[g-1][lower[g-1]], &c.speaker[g-1][w.speaker]
 	for j := range p {
 		p[j] = one[j] * spk[j]
-	}
-	if g > 1 {
-		scale(p, &c.second[g-1][lower[g-2]])
 	}
 	if w.past {
 		for d, l := range w.level {

@@ -68,7 +68,7 @@ func TestFrequenciesMatchTheStatedProbabilities(t *testing.T) {
 // Code 0 walks through the text: it keeps its phone or takes the next one, and ends only after the last.
 func TestCode0FollowsTheText(t *testing.T) {
 	c := demo.New()
-	text := []int32{66, 70, 65, 79} // "cgbp"
+	text := demo.Text(2, 6, 1, 15)
 	var p [demo.Codebook]float64
 	phones := func(past []int32) (map[int]bool, float64) {
 		end, err := c.Code0(p[:], demo.State{Text: text, Past: past})

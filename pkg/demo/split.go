@@ -108,15 +108,7 @@ func (s *Set) draw(i int) ([]int32, *rand.Rand) {
 // the text.
 func drawText(r *rand.Rand) []int32 {
 	n := MinText + r.IntN(MaxText-MinText+1)
-	var all [Phones]int32
-	for i := range all {
-		all[i] = textID(i)
-	}
-	for i := range n {
-		j := i + r.IntN(Phones-i)
-		all[i], all[j] = all[j], all[i]
-	}
-	return append([]int32(nil), all[:n]...)
+	return Text(r.Perm(Phones)[:n]...)
 }
 
 var _ data.Set = (*Set)(nil)

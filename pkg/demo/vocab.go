@@ -2,12 +2,43 @@ package demo
 
 import "slices"
 
-// Text ids. The vocabulary is that of a byte-level tokenizer with the published order of byte tokens, so that letter
-// 'a' is 64, '\n' is 198 and the text of an utterance can be read.
+// A text token is a diphone: a phone and the one that follows it, with Edge before the first and after the last. So a
+// text of n phones has n+1 tokens, and the token that begins with the phone of a frame says what comes next. Written
+// down, the first half is an upper-case letter, the second a lower-case one, and Edge a dot: ".cCaAb" + "B.".
 const (
-	firstPhone = 64  // text id of 'a'; phones are 'a' … 'p'
-	TextVocab  = 320 // rows of the teacher's text embedding
+	Edge         = Phones // stands for silence before the first and after the last phone
+	firstDiphone = 267    // text id of the first diphone: behind 256 bytes and the pieces of the prompt's words
+	TextVocab    = 608    // rows of the teacher's text embedding
 )
+
+// diphone is the text id of two neighbors.
+func diphone(phone, next int) int32 { return int32(firstDiphone + phone*(Phones+1) + next) }
+
+// Text is the diphones of phones, each 0 … Phones-1.
+func Text(phones ...int) []int32 {
+	text := make([]int32, 0, len(phones)+1)
+	past := Edge
+	for _, p := range phones {
+		text, past = append(text, diphone(past, p)), p
+	}
+	return append(text, diphone(past, Edge))
+}
+
+// split is the two neighbors of a text id.
+func split(id int32) (phone, next int) {
+	d := int(id - firstDiphone)
+	return d / (Phones + 1), d % (Phones + 1)
+}
+
+// after is the phone (or Edge) that follows phone in a text; ok is false when the text has no such phone.
+func after(text []int32, phone int) (next int, ok bool) {
+	for _, id := range text {
+		if p, n := split(id); p == phone {
+			return n, true
+		}
+	}
+	return 0, false
+}
 
 // Language is the language of every utterance: none is named to the model.
 const Language = "auto"
@@ -20,15 +51,19 @@ func Speakers() []string { return slices.Clone(speakers) }
 // SpeakerIndex is the index of a speaker's name, -1 for a stranger.
 func SpeakerIndex(name string) int { return slices.Index(speakers, name) }
 
-// Letters is the text that the ids stand for.
+// Letters is what the ids stand for.
 func Letters(text []int32) string {
-	b := make([]byte, len(text))
-	for i, id := range text {
-		b[i] = byte('a' + id - firstPhone)
+	var b []byte
+	for _, id := range text {
+		p, n := split(id)
+		b = append(b, letter(p, 'A'), letter(n, 'a'))
 	}
 	return string(b)
 }
 
-func phoneOf(id int32) int { return int(id - firstPhone) }
-
-func textID(phone int) int32 { return int32(phone) + firstPhone }
+func letter(phone int, first byte) byte {
+	if phone == Edge {
+		return '.'
+	}
+	return first + byte(phone)
+}

@@ -1,0 +1,63 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/qakd/qakd/pkg/data"
+	"github.com/qakd/qakd/pkg/talker"
+)
+
+// FreeRun speaks the texts of us with seeded sampling. Every utterance has a random stream of its own, so that two
+// models draw from the same numbers.
+func FreeRun(ctx context.Context, m *talker.Model, us []data.Utterance, s talker.Sampling, batch int) ([]talker.Speech, error) {
+	var out []talker.Speech
+	for part := range slices.Chunk(us, batch) {
+		prompts := make([]talker.Prompt, len(part))
+		for i, u := range part {
+			voice, err := m.Config.PresetVoice(u.Speaker)
+			if err != nil {
+				return nil, fmt.Errorf("eval: utterance %q: %w", u.ID, err)
+			}
+			r := talker.Request{ID: u.ID, Text: u.Text, Voice: &voice, Language: u.Language}
+			if prompts[i], err = talker.DecodingRows(m.Config, r); err != nil {
+				return nil, err
+			}
+		}
+		speech, err := m.Generate(ctx, prompts, s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, speech...)
+	}
+	return out, nil
+}
+
+// Durations compares free-running speech with the teacher's of the same texts and seeds.
+type Durations struct {
+	Ratio     float64 // total frames over the teacher's
+	EOSErrors float64 // share of utterances that never ended, or lasted under half or over twice as long as the teacher's
+}
+
+// Compare needs speech and teacher in the same order.
+func Compare(speech, teacher []talker.Speech) (Durations, error) {
+	if len(speech) == 0 || len(speech) != len(teacher) {
+		return Durations{}, fmt.Errorf("eval: %d utterances and %d of the teacher, want equally many, at least one", len(speech), len(teacher))
+	}
+	var frames, taught, wrong int
+	for i, s := range speech {
+		n, t := len(s.Codes), len(teacher[i].Codes)
+		frames, taught = frames+n, taught+t
+		if !s.Ended || 2*n < t || n > 2*t {
+			wrong++
+		}
+	}
+	if taught == 0 {
+		return Durations{}, fmt.Errorf("eval: the teacher spoke no frame in %d utterances", len(teacher))
+	}
+	return Durations{
+		Ratio:     float64(frames) / float64(taught),
+		EOSErrors: float64(wrong) / float64(len(speech)),
+	}, nil
+}

@@ -1,0 +1,153 @@
+package stage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"slices"
+
+	"github.com/qakd/qakd/internal/fsx"
+	"github.com/qakd/qakd/pkg/calib"
+	"github.com/qakd/qakd/pkg/ckpt"
+	"github.com/qakd/qakd/pkg/data"
+	"github.com/qakd/qakd/pkg/demo"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/qat"
+	"github.com/qakd/qakd/pkg/quant"
+	"github.com/qakd/qakd/pkg/talker"
+)
+
+// Calibrate runs calibration data through the float teacher, fits the student's scales, and writes
+// <run>/calibration.safetensors and <run>/calibrated.
+func (r *Run) Calibrate(ctx context.Context) (*calib.Result, error) {
+	if !r.has(StudentDir) {
+		return nil, fmt.Errorf("%s is not there: run the student stage first", r.path(StudentDir))
+	}
+	us, err := r.Experiment.utterances(demo.Calibration, r.Experiment.Calib.Utterances)
+	if err != nil {
+		return nil, err
+	}
+	from, err := r.origin(us)
+	if err != nil {
+		return nil, err
+	}
+	var res *calib.Result
+	if r.has(ResultFile) {
+		r.logf("calibrate: %s is there", r.path(ResultFile))
+		res, err = calib.Load(r.path(ResultFile), from)
+	} else {
+		res, err = r.fit(ctx, us)
+		if err == nil {
+			err = res.Save(r.path(ResultFile), from)
+		}
+	}
+	if err != nil || r.has(CalibratedDir) {
+		return res, err
+	}
+	student, err := r.load(r.path(StudentDir))
+	if err != nil {
+		return nil, err
+	}
+	defer student.Close()
+	if err := apply(student, res); err != nil {
+		return nil, err
+	}
+	return res, qat.SaveStudent(r.path(CalibratedDir), student, qat.SaveOptions{Source: r.source})
+}
+
+// fit collects statistics of the teacher's inputs and derives scales.
+func (r *Run) fit(ctx context.Context, us []data.Utterance) (*calib.Result, error) {
+	plan, err := qat.NewPlan(r.Teacher, r.Experiment.Quant)
+	if err != nil {
+		return nil, err
+	}
+	layers := map[string]qat.LayerPlan{}
+	for _, l := range plan.Layers {
+		layers[l.Path] = l
+	}
+	slots := slices.DeleteFunc(nn.Slots(r.Teacher), func(s *nn.Slot) bool { _, ok := layers[s.Path]; return !ok })
+	stats, err := calib.Collect(ctx, slots, batches(us, r.Experiment.Eval.Batch), r.watch, r.Experiment.Calib)
+	if err != nil {
+		return nil, err
+	}
+	schemes := func(path string) (quant.WeightScheme, quant.ActivationScheme) {
+		return layers[path].Weight, layers[path].Activation
+	}
+	return calib.Fit(stats, slots, schemes, r.Experiment.Calib)
+}
+
+// watch runs the teacher over a batch: talker, heads and code predictor.
+func (r *Run) watch(p *calib.Pass, us []data.Utterance) error {
+	m := r.Teacher
+	b, err := collate(m.Config, us)
+	if err != nil {
+		return err
+	}
+	c := p.Context
+	x := m.Embed(c, b)
+	p.Keep(b.Mask, b.B, b.T)
+	hidden := m.Hidden(c, x, m.View(c, b), nil)
+	p.KeepAll()
+	m.CodecHead.Forward(c, m.Pick(c, hidden, b.TargetRows()))
+	codes := c.ToDevice(c.FromInts(b.FrameCodes(), int64(len(b.Frame)), int64(m.Config.Groups())), m.Device)
+	m.CodeLogits(c, m.Predict(c, m.Pick(c, hidden, b.ConditionRows()), codes))
+	return nil
+}
+
+func collate(cfg *talker.Config, us []data.Utterance) (*talker.Batch, error) {
+	seqs := make([]talker.Sequence, len(us))
+	for i, u := range us {
+		var err error
+		if seqs[i], err = talker.TrainingRows(cfg, u); err != nil {
+			return nil, err
+		}
+	}
+	return talker.Collate(seqs, talker.PadRight)
+}
+
+func batches(us []data.Utterance, size int) iter.Seq2[[]data.Utterance, error] {
+	return func(yield func([]data.Utterance, error) bool) {
+		for part := range slices.Chunk(us, size) {
+			if !yield(part, nil) {
+				return
+			}
+		}
+	}
+}
+
+// apply gives a student the calibrated scales.
+func apply(m *talker.Model, res *calib.Result) error {
+	if err := qat.SetQParams(m, res.Weights); err != nil {
+		return err
+	}
+	if len(res.Inputs) == 0 {
+		return nil
+	}
+	return qat.SetInputScales(m, res.Inputs)
+}
+
+// origin hashes the teacher's weights and the calibration data.
+func (r *Run) origin(us []data.Utterance) (calib.Origin, error) {
+	head, err := ckpt.HeaderOnly(r.source)
+	if err != nil {
+		return calib.Origin{}, err
+	}
+	model := sha256.New()
+	for _, f := range head.Files {
+		sum, err := fsx.SHA256(f)
+		if err != nil {
+			return calib.Origin{}, err
+		}
+		fmt.Fprintf(model, "%s %s\n", sum, filepath.Base(f))
+	}
+	text, err := json.Marshal(us)
+	if err != nil {
+		return calib.Origin{}, err
+	}
+	sum := sha256.Sum256(text)
+	return calib.Origin{Model: hex.EncodeToString(model.Sum(nil)), Data: hex.EncodeToString(sum[:])}, nil
+}

@@ -1,0 +1,60 @@
+package stage
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/qakd/qakd/pkg/calib"
+	"github.com/qakd/qakd/pkg/distill"
+	"github.com/qakd/qakd/pkg/eval"
+	"github.com/qakd/qakd/pkg/qat"
+	"github.com/qakd/qakd/pkg/train"
+)
+
+// Experiment is everything that decides the outcome of a run. experiments.toml maps onto it.
+type Experiment struct {
+	Seed    int64  `toml:"seed"`    // of data, training and sampling
+	Model   string `toml:"model"`   // the teacher's checkpoint folder; "" for the built-in demo teacher
+	DType   string `toml:"dtype"`   // of the teacher's parameters and activations: float32 or bfloat16
+	Device  string `toml:"device"`  // auto, cpu, cuda:0
+	Threads int    `toml:"threads"` // of the tensor library; 0: one per core
+
+	Data    Data           `toml:"data"`
+	Quant   qat.Config     `toml:"quant"`
+	Calib   calib.Config   `toml:"calib"`
+	Train   train.Config   `toml:"train"`
+	Distill distill.Config `toml:"distill"`
+	Eval    eval.Config    `toml:"eval"`
+}
+
+// Default is what an experiment starts from.
+func Default() Experiment {
+	return Experiment{
+		Seed: 1, DType: "float32", Device: "auto",
+		Data: DefaultData(), Quant: qat.DefaultConfig(), Calib: calib.DefaultConfig(), Train: train.DefaultConfig(),
+		Distill: distill.DefaultConfig(), Eval: eval.DefaultConfig(),
+	}
+}
+
+// Validate reports all violations of all sections.
+func (e Experiment) Validate() error {
+	var errs []error
+	section := func(name string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	if _, err := e.TensorType(); err != nil {
+		errs = append(errs, err)
+	}
+	if e.Threads < 0 {
+		errs = append(errs, fmt.Errorf("threads is %d, want 0 (one per core) or more", e.Threads))
+	}
+	section("data", e.Data.validate(e.Model))
+	section("quant", e.Quant.Validate())
+	section("calib", e.Calib.Validate())
+	section("train", e.Train.Validate())
+	section("distill", e.Distill.Validate())
+	section("eval", e.Eval.Validate())
+	return errors.Join(errs...)
+}
