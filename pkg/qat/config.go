@@ -29,7 +29,8 @@ type Config struct {
 	LSQGradient bool `toml:"lsq_gradient"`
 }
 
-// Override is another scheme for the layers that Include matches; a nil part keeps the default's.
+// Override is another scheme for the layers that Include matches; a nil part keeps the default's. A part that is there
+// is whole: fields that are not named are zero, not the default's.
 type Override struct {
 	Include    []string                `toml:"include"`
 	Weight     *quant.WeightScheme     `toml:"weight"`
