@@ -103,6 +103,24 @@ func TestSlotsAndParams(t *testing.T) {
 	}
 }
 
+// A channel scale divides its input, so that a weight whose columns carry the scale gives what the plain one gave.
+func TestChannelScale(t *testing.T) {
+	s := NewSlot("m.q", 3, 2, false)
+	initialized(t, s)
+	run(t, func(c *Context) {
+		x, w := c.Randn(5, 3), s.P.(*Linear).W
+		want := wide(floats(t, s.Forward(c, x)))
+		scale := NewChannelScale("m.q", 3)
+		scale.S.Set(c.Release(c.FromFloats([]float32{0.5, 2, 8}, 3)))
+		s.Transform = scale
+		w.Set(c.Release(c.Mul(w.T, scale.S.T)))
+		wantClose(t, "scaled", floats(t, s.Forward(c, x)), want, 1e-6)
+		if n := len(Params(s)); n != 2 {
+			t.Errorf("%d parameters, want the scale and the weight", n)
+		}
+	})
+}
+
 // The butterfly passes equal the product with the dense Walsh–Hadamard matrix, block by block, and undo themselves.
 func TestHadamard(t *testing.T) {
 	const width, block = 24, 8

@@ -32,7 +32,11 @@ func (r *Result) Table() *report.Table {
 
 // Summary has one line per file: how many checks, and the worst error.
 func (r *Result) Summary() *report.Table {
-	t := &report.Table{Title: "Summary", Columns: []string{"file", "passed", "failed", "worst, of tolerance"}}
+	title := fmt.Sprintf("%d passed, %d failed, %d unsupported", r.Passed, r.Failed, len(r.Unsupported))
+	if n := len(r.Absent); n > 0 {
+		title += fmt.Sprintf(", %d absent", n)
+	}
+	t := &report.Table{Title: title, Columns: []string{"file", "passed", "failed", "worst, of tolerance"}}
 	type line struct {
 		passed, failed int
 		worst          float64
@@ -53,9 +57,8 @@ func (r *Result) Summary() *report.Table {
 	}
 	for _, file := range sortedKeys(files) {
 		l := files[file]
-		t.Add(file, l.passed, l.failed, fmt.Sprintf("%.1f %%", 100*l.worst))
+		t.Add(file, l.passed, l.failed, percent(l.worst))
 	}
-	t.Add("unsupported", len(r.Unsupported), 0, nil)
 	return t
 }
 
@@ -63,7 +66,7 @@ func share(c Check) string {
 	if c.ATol == 0 && c.RTol == 0 {
 		return "exact"
 	}
-	return fmt.Sprintf("%.1f %%", 100*c.Share)
+	return percent(c.Share)
 }
 
 func deviations(c Check) any {
@@ -72,3 +75,5 @@ func deviations(c Check) any {
 	}
 	return c.StdErr
 }
+
+func percent(share float64) string { return report.Significant(100*share, 2) + " %" }

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/ckpt"
+	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/sugarme/gotch"
 )
@@ -222,4 +224,81 @@ func TestInit(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Sizes that no fixture has: 2 and 3 groups, three key heads, odd widths. Losses are finite and every parameter that an
+// objective reaches gets a gradient.
+func TestOtherSizes(t *testing.T) {
+	for name, changes := range map[string]map[string]any{
+		"2 groups, equal widths": {
+			"talker_config.num_code_groups": 2, "talker_config.code_predictor_config.num_code_groups": 2,
+			"talker_config.hidden_size": 64, "talker_config.code_predictor_config.vocab_size": 40,
+		},
+		"3 key heads, odd widths": {
+			"talker_config.num_code_groups": 3, "talker_config.code_predictor_config.num_code_groups": 3,
+			"talker_config.num_attention_heads": 6, "talker_config.num_key_value_heads": 3, "talker_config.head_dim": 10,
+			"talker_config.rope_scaling": nil, "talker_config.text_hidden_size": 33, "talker_config.hidden_size": 51,
+			"talker_config.code_predictor_config.num_hidden_layers": 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := ParseConfig(edited(t, "tiny-sharded", changes))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(m.Close)
+			if err := nn.Init(m, 1, 0.02); err != nil {
+				t.Fatal(err)
+			}
+			reached(t, m)
+		})
+	}
+}
+
+// reached trains one step's worth and looks at every gradient.
+func reached(t *testing.T, m *Model) {
+	t.Helper()
+	frames := [][]int32{{1, 2, 3}, {4, 5, 6}}
+	for i := range frames {
+		frames[i] = frames[i][:m.Config.Groups()]
+	}
+	u := data.Utterance{ID: "u", Text: []int32{40, 41}, Speaker: "ryan", Codes: frames}
+	seq, err := TrainingRows(m.Config, u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := Collate([]Sequence{seq}, PadRight)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = nn.Run(func(c *nn.Context) error {
+		for _, p := range nn.Params(m) {
+			if err := tensor.RequireGrad(p.T, true); err != nil {
+				return err
+			}
+		}
+		l, err := m.Loss(c, batch, Aligned)
+		if err != nil {
+			return err
+		}
+		if v := scalar(t, l.Total); !(v > 1 && v < 20) {
+			t.Errorf("loss %g, want a few nats", v)
+		}
+		if err := tensor.Backward(l.Total); err != nil {
+			return err
+		}
+		for _, p := range nn.Params(m) {
+			if c.Gradient(p.T) == nil {
+				t.Errorf("%s has no gradient", p.Name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
