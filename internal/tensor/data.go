@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"unsafe"
 
+	"github.com/qakd/qakd/internal/shim"
 	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"
 )
@@ -50,17 +51,21 @@ func Bytes(t *ts.Tensor) (out []byte, err error) {
 			return fmt.Errorf("tensor: dtype %v is not supported", t.DType())
 		}
 		out = make([]byte, numel(s.Shape(t))*size)
-		return s.copyOut(out, t)
+		return s.copyOut(out, s.Detach(t))
 	})
 	return out, err
 }
 
-// copyOut fills out, which has t's size in bytes.
+// copyOut fills out, which has the size in bytes of t, a tensor outside any graph.
 func (s *Scope) copyOut(out []byte, t *ts.Tensor) error {
 	if len(out) == 0 {
 		return nil
 	}
-	x := s.Contiguous(s.ToDevice(s.Detach(t), gotch.CPU))
+	x := t
+	if s.Device(x).Name != gotch.CPU.Name {
+		x = s.ToDevice(x, gotch.CPU)
+	}
+	x = s.Contiguous(x)
 	p, err := x.DataPtr()
 	if err != nil {
 		return clean(err)
@@ -71,7 +76,7 @@ func (s *Scope) copyOut(out []byte, t *ts.Tensor) error {
 }
 
 // elements copies t, converted to dtype, which is that of E.
-func elements[E float32 | float64 | int64](t *ts.Tensor, dtype gotch.DType) (out []E, err error) {
+func elements[E float32 | int64](t *ts.Tensor, dtype gotch.DType) (out []E, err error) {
 	err = Run(func(s *Scope) error {
 		x := s.To(s.Detach(t), dtype)
 		out = make([]E, numel(s.Shape(x)))
@@ -87,15 +92,12 @@ func Floats(t *ts.Tensor) ([]float32, error) { return elements[float32](t, gotch
 func Ints(t *ts.Tensor) ([]int64, error) { return elements[int64](t, gotch.Int64) }
 
 // Scalar is the value of a one-element tensor.
-func Scalar(t *ts.Tensor) (float64, error) {
-	v, err := elements[float64](t, gotch.Double)
-	if err == nil && len(v) != 1 {
-		err = fmt.Errorf("tensor: %d elements, want one", len(v))
-	}
-	if err != nil {
-		return 0, err
-	}
-	return v[0], nil
+func Scalar(t *ts.Tensor) (v float64, err error) {
+	err = onThread("scalar", func() error {
+		v, err = shim.Item(t)
+		return err
+	}, t)
+	return v, err
 }
 
 // ElementSize is the bytes of one element, or 0 for dtypes that are not used here.
@@ -121,7 +123,7 @@ func numel(shape []int64) int64 {
 	return n
 }
 
-func bytesOf[E float32 | float64 | int64 | bool](v []E) []byte {
+func bytesOf[E float32 | int64 | bool](v []E) []byte {
 	if len(v) == 0 {
 		return nil
 	}

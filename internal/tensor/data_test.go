@@ -59,7 +59,7 @@ func TestDataErrors(t *testing.T) {
 			err  error
 			want string
 		}{
-			{"two elements", second(Scalar(s.Ones(gotch.Float, 2))), "2 elements, want one"},
+			{"two elements", second(Scalar(s.Ones(gotch.Float, 2))), "scalar([2]): tensor [2] has 2 elements, want one"},
 			{"nil", second(Floats(nil)), "is nil"},
 			{"nil bytes", second(Bytes(nil)), "is nil"},
 			{"complex bytes", second(Bytes(s.Zeros(gotch.ComplexFloat, 2))), "is not supported"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/qakd/qakd/internal/shim"
 	"github.com/sugarme/gotch/ts"
 )
 
@@ -34,7 +35,7 @@ func shapes(args []*ts.Tensor) [][]int64 {
 		if usable(a) != nil {
 			continue
 		}
-		if size, err := a.Size(); err == nil {
+		if size, err := shim.Sizes(a); err == nil {
 			out = append(out, size)
 		}
 	}

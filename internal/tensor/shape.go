@@ -1,8 +1,7 @@
 package tensor
 
 import (
-	"runtime"
-
+	"github.com/qakd/qakd/internal/shim"
 	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"
 )
@@ -10,9 +9,8 @@ import (
 // Shape is x's sizes.
 func (s *Scope) Shape(x *ts.Tensor) []int64 {
 	s.admit("shape", x)
-	size, err := x.Size()
+	size, err := shim.Sizes(x)
 	s.Check("shape", err)
-	runtime.KeepAlive(x)
 	return size
 }
 
