@@ -79,6 +79,7 @@ type run struct {
 	last    string // folder of the last checkpoint
 	sampler *data.Sampler
 	params  []*nn.Param // trained ones
+	scales  bool        // some of them are quantization scales
 	opt     *optim.AdamW
 	tracker track.Tracker
 }
@@ -163,6 +164,7 @@ func (r *run) record() error {
 			return fmt.Errorf("train: parameter %q: %w", p.Name, err)
 		}
 		r.params = append(r.params, p)
+		r.scales = r.scales || p.Scale
 	}
 	if len(r.params) == 0 {
 		return errors.New("train: the model has no trainable parameter")
@@ -188,7 +190,9 @@ func (r *run) train(ctx context.Context) error {
 			return r.interrupted()
 		}
 		// Randomness is a function of seed and step: there is no generator whose state a resume would need.
-		tensor.Seed(rng.Seed(r.Config.Seed, fmt.Sprintf("step %d", r.state.Step)))
+		if err := tensor.Seed(rng.Seed(r.Config.Seed, fmt.Sprintf("step %d", r.state.Step))); err != nil {
+			return fmt.Errorf("train: step %d: %w", r.state.Step, err)
+		}
 		report, err := r.step()
 		if err != nil {
 			return err
