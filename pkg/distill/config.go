@@ -35,6 +35,9 @@ func (Classes) Choices() []string { return []string{string(Reachable), string(Fu
 
 // Config weighs the terms of a distillation. A term with weight 0 is not computed.
 type Config struct {
+	// Objective pairs hidden states with frames. Only talker.Aligned can be trained with.
+	Objective talker.Objective `toml:"objective"`
+
 	KLCode0 float64 `toml:"kl_code0"`
 	KLCodes float64 `toml:"kl_codes"`
 	Hidden  float64 `toml:"hidden"`
@@ -53,7 +56,9 @@ type Config struct {
 
 // DefaultConfig matches the teacher's distributions at temperature 1, with a pull on the hidden state.
 func DefaultConfig() Config {
-	return Config{KLCode0: 1, KLCodes: 1, Hidden: 0.3, EOS: 0.5, Temperature: 1, Code0Classes: Reachable}
+	return Config{
+		Objective: talker.Aligned, KLCode0: 1, KLCodes: 1, Hidden: 0.3, EOS: 0.5, Temperature: 1, Code0Classes: Reachable,
+	}
 }
 
 // Validate reports all violations.
@@ -65,6 +70,9 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s is %v, want a finite number of at least 0", key, w))
 		}
 		sum += w
+	}
+	if err := c.Objective.Trainable(); err != nil {
+		errs = append(errs, err)
 	}
 	for _, t := range c.weights() {
 		weight(t.key, t.weight)

@@ -277,7 +277,10 @@ func TestErrors(t *testing.T) {
 	}{
 		{"weights", model(t, 1), func(c *distill.Config) { c.EOS, c.KLCodes = -1, math.NaN() },
 			"kl_codes is NaN, want a finite number of at least 0\neos is -1, want"},
-		{"no term", model(t, 1), func(c *distill.Config) { *c = distill.Config{Temperature: 1, Code0Classes: distill.Full} }, "all weights are 0"},
+		{"no term", model(t, 1), func(c *distill.Config) {
+			*c = distill.Config{Objective: talker.Aligned, Temperature: 1, Code0Classes: distill.Full}
+		}, "all weights are 0"},
+		{"objective", model(t, 1), func(c *distill.Config) { c.Objective = talker.Script }, `objective "script" shifts code 0`},
 		{"temperature", model(t, 1), func(c *distill.Config) { c.Temperature = 0 }, "temperature is 0, want a finite number above 0"},
 		{"classes", model(t, 1), func(c *distill.Config) { c.Code0Classes = "some" }, `code0_classes is "some", want one of: reachable, full`},
 		{"codebook weights", model(t, 1), func(c *distill.Config) { c.CodebookWeights = []float64{1} }, "codebook_weights has 1 numbers, want 3"},

@@ -29,5 +29,9 @@ func (r *run) update() ([]track.Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("train: step %d: %w", r.state.Step+1, err)
 	}
-	return []track.Value{{Name: "grad_norm", V: norm}, {Name: "lr", V: cfg.LR * factor}}, nil
+	values := []track.Value{{Name: "grad_norm", V: norm}, {Name: "lr", V: cfg.LR * factor}}
+	if r.scales {
+		values = append(values, track.Value{Name: "scale_lr", V: cfg.ScaleLR * factor})
+	}
+	return values, nil
 }
