@@ -20,6 +20,10 @@ int shim_grad_enabled(void);
 int shim_straight_through(T *out, T value, T proxy, char **err);
 int shim_checkpoint(T *outs, int nout, uintptr_t handle, T *ins, int nin, char **err);
 
+// value.cpp
+int shim_sizes(T t, int64_t *out, int max, char **err);  // out[max] becomes the number of dimensions
+int shim_item(double *out, T t, char **err);
+
 // optim.cpp
 typedef struct {
   double lr, beta1, beta2, eps, weight_decay, grad_scale;
