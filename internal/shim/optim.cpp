@@ -8,6 +8,11 @@
 #include <algorithm>
 #include <cmath>
 #include <vector>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 using at::Tensor;
 
@@ -21,14 +26,37 @@ static Coefficients coefficients(const shim_adamw_args &a) {
           (float)(a.lr / c1), (float)std::sqrt(c2), (float)a.eps};
 }
 
-WIDE static void update(float *__restrict p, float *__restrict m, float *__restrict v, const float *__restrict g, int64_t n,
-                        Coefficients c, float beta2) {
+// The compiler takes no square roots in a wide loop: the function may set errno.
+static void roots(float *r, const float *v, int64_t n) {
+  int64_t i = 0;
+#if defined(__SSE2__)
+  for (; i + 4 <= n; i += 4) _mm_storeu_ps(r + i, _mm_sqrt_ps(_mm_loadu_ps(v + i)));
+#elif defined(__aarch64__)
+  for (; i + 4 <= n; i += 4) vst1q_f32(r + i, vsqrtq_f32(vld1q_f32(v + i)));
+#endif
+  for (; i < n; i++) r[i] = std::sqrt(v[i]);
+}
+
+WIDE static void moments(float *__restrict m, float *__restrict v, const float *__restrict g, int64_t n, Coefficients c, float beta2) {
   for (int64_t i = 0; i < n; i++) {
     float d = g[i] * c.grad_scale;
     m[i] = m[i] + (d - m[i]) * c.keep1;
     v[i] = v[i] * beta2 + (d * d) * c.keep2;
-    float q = std::sqrt(v[i]) / c.root2 + c.eps;
-    p[i] = p[i] * c.decay - (m[i] * c.step_size) / q;
+  }
+}
+
+WIDE static void weights(float *__restrict p, const float *__restrict m, const float *__restrict r, int64_t n, Coefficients c) {
+  for (int64_t i = 0; i < n; i++) p[i] = p[i] * c.decay - (m[i] * c.step_size) / (r[i] / c.root2 + c.eps);
+}
+
+static void update(float *p, float *m, float *v, const float *g, int64_t n, Coefficients c, float beta2) {
+  constexpr int64_t piece = 512;  // stays in the cache between the loops
+  float r[piece];
+  for (int64_t i = 0; i < n; i += piece) {
+    int64_t k = std::min(piece, n - i);
+    moments(m + i, v + i, g + i, k, c, beta2);
+    roots(r, v + i, k);
+    weights(p + i, m + i, r, k, c);
   }
 }
 
