@@ -10,7 +10,6 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -87,10 +86,10 @@ func fresh(e stage.Experiment, settings string) (*talker.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.Setup(); err != nil {
+	if _, err := e.Setup(); err != nil {
 		return nil, err
 	}
-	if err := nn.Init(m, e.Seed, 0.02); err != nil {
+	if err := nn.Init(m, e.Seed, 0.06); err != nil {
 		return nil, err
 	}
 	if m.DType, err = e.TensorType(); err != nil {
@@ -109,9 +108,13 @@ func learn(ctx context.Context, e stage.Experiment, m *talker.Model, f experimen
 	if err != nil {
 		return err
 	}
+	objective, err := distill.New(nil, m, e.Distill)
+	if err != nil {
+		return err
+	}
 	e.Train.Seed = e.Seed
 	loop := train.Loop{
-		Config: e.Train, Objective: &distill.Labels{Model: m, CodeWeight: 1}, Data: set,
+		Config: e.Train, Objective: objective, Data: set,
 		Dir: filepath.Join(f.RunDir(), stage.CheckpointsDir), Resume: f.Resume,
 		Tracker: e.Train.Tracker(filepath.Join(f.RunDir(), stage.MetricsFile), os.Stderr, "pretrain"),
 		Evaluate: func(ctx context.Context, _ int) (train.Evaluation, error) {
