@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/talker"
@@ -61,6 +62,18 @@ func forward(c *nn.Context, m *talker.Model, l *layout, codes bool) outputs {
 		condition := c.IndexSelect(o.hidden, 0, ints(c, m, l.frames, l.N))
 		o.states = m.Predict(c, condition, ints(c, m, l.codes, l.N, l.G))
 	}
+	return o
+}
+
+// inference is forward without recording, without watchers (they watch the student) and without keeping activations.
+func inference(c *nn.Context, m *talker.Model, l *layout, codes bool) (o outputs) {
+	c.Scope.Nest(func(s *tensor.Scope) {
+		nn.NoGrad(func() { o = forward(&nn.Context{Scope: s}, m, l, codes) })
+		s.Promote(o.hidden)
+		if o.states != nil {
+			s.Promote(o.states)
+		}
+	})
 	return o
 }
 

@@ -111,7 +111,7 @@ func (d *Divergence) add(teacher, student *talker.Model, us []data.Utterance, cf
 	}
 	err = nn.Run(func(c *nn.Context) (err error) {
 		nn.NoGrad(func() {
-			t, s := forward(c, teacher, l, true), forward(c, student, l, true)
+			t, s := inference(c, teacher, l, true), inference(c, student, l, true)
 			err = eachChunk(c, l.M, cfg.ChunkRows, func(c *nn.Context, at, n int64) error {
 				return d.addCode0(c, l, t, s, at, n, cfg.Classes)
 			})

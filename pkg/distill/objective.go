@@ -72,8 +72,7 @@ func (o *Objective) Terms(c *nn.Context, us []data.Utterance, total train.Counts
 	codes := o.cfg.KLCodes != 0 || o.cfg.CECodes != 0
 	var t outputs
 	if o.cfg.taught() {
-		quiet := &nn.Context{Scope: c.Scope} // watchers watch the student
-		nn.NoGrad(func() { t = forward(quiet, o.teacher, l, o.cfg.KLCodes != 0) })
+		t = inference(c, o.teacher, l, o.cfg.KLCodes != 0)
 	}
 	s := forward(c, o.student, l, codes)
 	n := counts{rows: float64(total.Frames + total.Utterances), frames: float64(total.Frames)}
@@ -110,12 +109,12 @@ func (o *Objective) code0(c *nn.Context, l *layout, t, s outputs, n counts) []tr
 		return nil
 	}
 	T := o.cfg.Temperature
-	sums := o.chunked(c, s.hidden, len(names), func(c *nn.Context, hidden *ts.Tensor, at, n int64) []*ts.Tensor {
+	sums := o.chunked(c, s.hidden, t.hidden, len(names), func(c *nn.Context, hidden, taught *ts.Tensor, at, n int64) []*ts.Tensor {
 		student := headLogits(c, o.student, hidden)
 		full := []*ts.Tensor{nil, student}
 		if o.cfg.KLCode0 != 0 || o.cfg.EOS != 0 {
 			full[0] = o.taughtLogits(c, func(q *nn.Context) *ts.Tensor {
-				return headLogits(q, o.teacher, q.Narrow(t.hidden, 0, at, n))
+				return headLogits(q, o.teacher, taught)
 			})
 		}
 		var ends []*ts.Tensor
@@ -156,12 +155,12 @@ func (o *Objective) codes(c *nn.Context, l *layout, t, s outputs, n counts) []tr
 		}
 	}
 	T := o.cfg.Temperature
-	sums := o.chunked(c, s.states, len(names), func(c *nn.Context, states *ts.Tensor, at, n int64) []*ts.Tensor {
+	sums := o.chunked(c, s.states, t.states, len(names), func(c *nn.Context, states, taught *ts.Tensor, at, n int64) []*ts.Tensor {
 		student := codeLogits(c, o.student, states)
 		var out []*ts.Tensor
 		if slices.Contains(names, "kl_codes") {
 			teacher := o.taughtLogits(c, func(q *nn.Context) *ts.Tensor {
-				return codeLogits(q, o.teacher, q.Narrow(t.states, 0, at, n))
+				return codeLogits(q, o.teacher, taught)
 			})
 			out = append(out, c.Sum(o.weigh(c, c.MulScalar(klRows(c, teacher, student, T), T*T))))
 		}
@@ -196,23 +195,37 @@ func (o *Objective) taughtLogits(c *nn.Context, f func(q *nn.Context) *ts.Tensor
 	return logits
 }
 
-// chunked adds up what f returns for chunks of at most ChunkRows rows of x: nout sums. Logits of a chunk are not kept for
-// the backward pass but computed again, so that they never exist for more rows.
-func (o *Objective) chunked(c *nn.Context, x *ts.Tensor, nout int, f func(c *nn.Context, x *ts.Tensor, at, n int64) []*ts.Tensor) []*ts.Tensor {
-	rows, size := c.Shape(x)[0], int64(o.cfg.ChunkRows)
+// headTerms sums terms behind a head over n rows from row at on: student and teacher are those rows of both models'
+// states; teacher is nil where no term needs it.
+type headTerms func(c *nn.Context, student, teacher *ts.Tensor, at, n int64) []*ts.Tensor
+
+// chunked adds up the nout sums of f over chunks of at most ChunkRows rows. Logits of a chunk are not kept for the
+// backward pass but computed again, so that they never exist for more rows.
+func (o *Objective) chunked(c *nn.Context, student, teacher *ts.Tensor, nout int, f headTerms) []*ts.Tensor {
+	rows, size := c.Shape(student)[0], int64(o.cfg.ChunkRows)
 	if size == 0 || rows <= size {
-		return f(c, x, 0, rows)
+		return f(c, student, teacher, 0, rows)
 	}
 	var sums []*ts.Tensor
 	for at := int64(0); at < rows; at += size {
 		n := min(size, rows-at)
-		part := c.Narrow(x, 0, at, n)
+		// The teacher's rows are an input too: the graph keeps inputs until the backward pass, the context may not.
+		ins := []*ts.Tensor{c.Narrow(student, 0, at, n)}
+		if teacher != nil {
+			ins = append(ins, c.Narrow(teacher, 0, at, n))
+		}
+		segment := func(in *nn.Context, ins []*ts.Tensor) []*ts.Tensor {
+			if len(ins) == 1 {
+				return f(in, ins[0], nil, at, n)
+			}
+			return f(in, ins[0], ins[1], at, n)
+		}
 		var got []*ts.Tensor
 		if tensor.GradEnabled() {
-			got = c.Checkpoint(func(in *nn.Context, ins []*ts.Tensor) []*ts.Tensor { return f(in, ins[0], at, n) }, nout, part)
+			got = c.Checkpoint(segment, nout, ins...)
 		} else {
 			c.Nest(func(in *nn.Context) {
-				for _, t := range f(in, part, at, n) {
+				for _, t := range segment(in, ins) {
 					got = append(got, in.Promote(t))
 				}
 			})

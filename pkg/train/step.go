@@ -68,34 +68,17 @@ func (r *run) take() (batches [][]data.Utterance, total Counts, err error) {
 }
 
 // accumulate runs one micro-batch forward and backward and returns its terms.
-func (r *run) accumulate(us []data.Utterance, total Counts) ([]mean, error) {
-	var values []mean
-	err := nn.Run(func(c *nn.Context) error {
-		terms, err := r.Objective.Terms(c, us, total)
+func (r *run) accumulate(us []data.Utterance, total Counts) (terms []mean, err error) {
+	err = nn.Run(func(c *nn.Context) error {
+		var loss *ts.Tensor
+		// The inner context ends before the backward pass: of the forward pass, only what the graph needs stays.
+		c.Nest(func(in *nn.Context) {
+			if loss, terms, err = r.forward(in, us, total); err == nil {
+				in.Promote(loss)
+			}
+		})
 		if err != nil {
 			return err
-		}
-		var loss *ts.Tensor
-		for _, t := range terms {
-			v, err := tensor.Scalar(t.Value)
-			if err != nil {
-				return fmt.Errorf("loss term %q: %w", t.Name, err)
-			}
-			if !finite(v) {
-				return r.nonFinite(fmt.Sprintf("loss term %q", t.Name), v, us, total)
-			}
-			values = append(values, mean{t.Name, t.Weight, v})
-			if t.Weight == 0 {
-				continue
-			}
-			part := c.MulScalar(t.Value, t.Weight)
-			if loss != nil {
-				part = c.Add(loss, part)
-			}
-			loss = part
-		}
-		if loss == nil {
-			return errors.New("no loss term has a weight")
 		}
 		return tensor.Backward(loss)
 	})
@@ -103,7 +86,37 @@ func (r *run) accumulate(us []data.Utterance, total Counts) ([]mean, error) {
 	if err != nil && !errors.As(err, &bad) {
 		err = fmt.Errorf("train: step %d: %w", r.state.Step+1, err)
 	}
-	return values, err
+	return terms, err
+}
+
+// forward is the weighted loss of a micro-batch, and its terms.
+func (r *run) forward(c *nn.Context, us []data.Utterance, total Counts) (loss *ts.Tensor, terms []mean, err error) {
+	parts, err := r.Objective.Terms(c, us, total)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, t := range parts {
+		v, err := tensor.Scalar(t.Value)
+		if err != nil {
+			return nil, nil, fmt.Errorf("loss term %q: %w", t.Name, err)
+		}
+		if !finite(v) {
+			return nil, nil, r.nonFinite(fmt.Sprintf("loss term %q", t.Name), v, us, total)
+		}
+		terms = append(terms, mean{t.Name, t.Weight, v})
+		if t.Weight == 0 {
+			continue
+		}
+		part := c.MulScalar(t.Value, t.Weight)
+		if loss != nil {
+			part = c.Add(loss, part)
+		}
+		loss = part
+	}
+	if loss == nil {
+		return nil, nil, errors.New("no loss term has a weight")
+	}
+	return loss, terms, nil
 }
 
 func (r *run) nonFinite(what string, v float64, us []data.Utterance, total Counts) error {
