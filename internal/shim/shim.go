@@ -1,5 +1,6 @@
 // Package shim is the C++ that gotch lacks, on the same at::Tensor objects: autograd with explicit roots and gradients,
-// a straight-through function, recomputation, and the runtime's settings (seed, threads, memory, CUDA).
+// a straight-through function, recomputation, fused passes (AdamW, fake quantization), an allocator that reuses memory,
+// and the runtime's settings (seed, threads, CUDA).
 //
 // Arguments are borrowed, results are owned by the caller. The functions keep their arguments alive until they return;
 // they do not lock the OS thread: package tensor does.

@@ -14,5 +14,11 @@
 // Nest drops an inner piece's temporaries early, Promote hands a result outwards, Release gives it to the caller.
 //
 // Operations are methods of the scope so that a layer reads as its formula. A failed one panics with *OpError, which
-// only Run (or Catch) recovers; any other panic passes.
+// only Run (or Catch) recovers; any other panic passes. What gotch would answer with a crash is such an error too: a nil
+// or dropped argument, an empty list of sizes, a scope that has ended or that belongs to another goroutine.
+//
+// A goroutine that computes calls Run itself; tensors may be shared between goroutines, scopes may not. NoGrad, the
+// number of threads and the error state are those of the locked thread.
+//
+// Freed memory is kept for the next step, which asks for the same sizes: see Trim.
 package tensor
