@@ -1,6 +1,8 @@
 package distill_test
 
 import (
+	"context"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -309,4 +311,33 @@ func TestErrors(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+}
+
+// TestBrokenWeight: a weight that is not a number stops the training with the name of its layer.
+func TestBrokenWeight(t *testing.T) {
+	m := model(t, 2)
+	const layer = "talker.code_predictor.model.layers.0"
+	for _, p := range nn.Params(m) {
+		if p.Name != layer+".mlp.down_proj.weight" {
+			continue
+		}
+		err := tensor.Run(func(s *tensor.Scope) error {
+			p.Set(s.Release(s.MulScalar(p.T, math.NaN())))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	o, err := distill.New(model(t, 1), m, distill.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := train.DefaultConfig()
+	cfg.Steps = 2
+	_, err = (&train.Loop{Config: cfg, Objective: o, Data: utterances(4)}).Run(context.Background())
+	var bad *train.NonFiniteError
+	if !errors.As(err, &bad) || bad.Layer != layer || bad.What != `loss term "kl_codes"` {
+		t.Errorf("error %v, want one that names kl_codes and %s", err, layer)
+	}
 }
