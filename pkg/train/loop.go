@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"path/filepath"
 
 	"github.com/qakd/qakd/internal/rng"
 	"github.com/qakd/qakd/internal/tensor"
@@ -84,106 +82,6 @@ type run struct {
 	tracker track.Tracker
 }
 
-// prepare checks what can be checked before the first file is touched.
-func (l *Loop) prepare() (*run, error) {
-	if err := l.Config.Validate(); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
-	}
-	sampler, err := data.NewSampler(l.Data, l.Config.sampler())
-	if err != nil {
-		return nil, fmt.Errorf("train: %w", err)
-	}
-	settings := SettingsOf(l.Config)
-	maps.Copy(settings, l.Settings)
-	r := &run{Loop: l, sampler: sampler, tracker: l.Tracker, state: State{
-		Format: 1, Seed: l.Config.Seed, Settings: settings, Hash: settings.Hash(),
-	}}
-	if r.tracker == nil {
-		r.tracker = track.Multi()
-	}
-	return r, nil
-}
-
-// resume restores the newest checkpoint if there is one to continue, then sets up the optimizer and the tracker.
-func (r *run) resume() error {
-	path, saved, damage, err := r.find()
-	if err != nil {
-		return err
-	}
-	if path != "" {
-		if err := sameSettings(path, r.state.Settings, saved); err != nil {
-			return err
-		}
-		if _, err := Load(path, r.Objective.Module()); err != nil {
-			return err
-		}
-		r.state.Step, r.state.Position, r.state.Frames, r.state.Best = saved.Step, saved.Position, saved.Frames, saved.Best
-		r.last = path
-	}
-	if err := r.record(); err != nil {
-		return err
-	}
-	if err := r.prepareOptimizer(path); err != nil {
-		return err
-	}
-	if err := r.tracker.Start(int64(r.state.Step), int64(r.Config.Steps)); err != nil {
-		return err
-	}
-	for _, d := range damage {
-		if err := r.tracker.Note(fmt.Sprintf("passed over a damaged checkpoint: %v", d)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// find looks for the checkpoint to continue from.
-func (r *run) find() (path string, st State, damage []error, err error) {
-	switch {
-	case r.Dir == "":
-		return "", State{}, nil, nil
-	case r.Resume:
-		return newest(r.Dir)
-	}
-	return "", State{}, nil, vacant(r.Dir)
-}
-
-// record lists the trained parameters and makes them record gradients.
-func (r *run) record() error {
-	for _, p := range nn.Params(r.Objective.Module()) {
-		if p.Frozen {
-			continue
-		}
-		if p.T == nil {
-			return fmt.Errorf("train: parameter %q has no value", p.Name)
-		}
-		if err := tensor.RequireGrad(p.T, true); err != nil {
-			return fmt.Errorf("train: parameter %q: %w", p.Name, err)
-		}
-		if err := tensor.ZeroGrad(p.T); err != nil {
-			return fmt.Errorf("train: parameter %q: %w", p.Name, err)
-		}
-		r.params = append(r.params, p)
-		r.scales = r.scales || p.Scale
-	}
-	if len(r.params) == 0 {
-		return errors.New("train: the model has no trainable parameter")
-	}
-	return nil
-}
-
-// finish frees the optimizer and leaves the parameters without gradients.
-func (r *run) finish() error {
-	var errs []error
-	if r.opt != nil {
-		r.opt.Close()
-	}
-	for _, p := range r.params {
-		errs = append(errs, tensor.ZeroGrad(p.T), tensor.RequireGrad(p.T, false))
-	}
-	return errors.Join(errs...)
-}
-
 func (r *run) train(ctx context.Context) error {
 	for r.state.Step < r.Config.Steps {
 		if ctx.Err() != nil {
@@ -222,56 +120,3 @@ func (r *run) train(ctx context.Context) error {
 
 // due tells whether something that is done every n steps, and after the last, is done now. n = 0: only after the last.
 func due(step, n, last int) bool { return step == last || n > 0 && step%n == 0 }
-
-func (r *run) interrupted() error {
-	if r.Dir == "" {
-		return fmt.Errorf("train: interrupted, nothing is saved without a folder: %w", context.Canceled)
-	}
-	if r.last != stepDir(r.Dir, r.state.Step) {
-		if err := r.checkpoint(); err != nil {
-			return errors.Join(ErrInterrupted, err)
-		}
-	}
-	return ErrInterrupted
-}
-
-// evaluate measures the module, keeps it in best/ when it is the best so far, and returns what to log.
-func (r *run) evaluate(ctx context.Context) ([]track.Value, error) {
-	if r.Evaluate == nil {
-		return nil, nil
-	}
-	var e Evaluation
-	var err error
-	tensor.NoGrad(func() { e, err = r.Evaluate(ctx, r.state.Step) })
-	if err != nil {
-		return nil, fmt.Errorf("train: evaluation after step %d: %w", r.state.Step, err)
-	}
-	if !finite(e.Value) {
-		return nil, &NonFiniteError{Step: r.state.Step, What: "held-out value", Value: e.Value}
-	}
-	values := []track.Value{{Name: "eval", V: e.Value}}
-	for _, m := range e.Metrics {
-		values = append(values, track.Value{Name: "eval_" + m.Name, V: m.V})
-	}
-	if r.state.Best != nil && e.Value >= r.state.Best.Value {
-		return values, nil
-	}
-	r.state.Best = &Best{Step: r.state.Step, Value: e.Value}
-	if r.Dir == "" {
-		return values, nil
-	}
-	return values, save(filepath.Join(r.Dir, BestDir), r.Objective.Module(), nil, r.state)
-}
-
-// checkpoint saves the state after the last step and removes checkpoints that are too old to keep.
-func (r *run) checkpoint() error {
-	if r.Dir == "" {
-		return nil
-	}
-	path := stepDir(r.Dir, r.state.Step)
-	if err := save(path, r.Objective.Module(), r.opt, r.state); err != nil {
-		return err
-	}
-	r.last = path
-	return prune(r.Dir, r.Config.KeepCheckpoints)
-}
