@@ -14,5 +14,5 @@
 // frames, in nats. Softmax and KL are float32 whatever the models compute in. With a temperature T both sides of a KL
 // are softened and the term is multiplied by T², so that its gradient keeps its size (Hinton et al. 2015, §2).
 //
-// Measure gives the same divergences as numbers, over held-out utterances.
+// Measure gives the same divergences as numbers, over held-out utterances; a Probe does so for many students.
 package distill

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/talker"
-	"github.com/sugarme/gotch/ts"
 )
 
 // MeasureConfig of Measure.
@@ -64,127 +62,48 @@ func (d Divergence) NatsPerFrame() float64 {
 	return sum
 }
 
-// Measure compares two talkers over all of set. Nothing is recorded; sums are float64. A canceled ctx ends it.
+// Measure compares two talkers over all of set. Nothing is recorded; sums are float64. A canceled ctx ends it. To
+// measure several students, or one again and again, make a Probe.
 func Measure(ctx context.Context, teacher, student *talker.Model, set data.Set, cfg MeasureConfig) (Divergence, error) {
-	if err := cfg.Validate(); err != nil {
-		return Divergence{}, fmt.Errorf("distill: measure: %w", err)
-	}
 	if err := alike(teacher, student); err != nil {
 		return Divergence{}, err
 	}
-	if set.Len() == 0 {
-		return Divergence{}, fmt.Errorf("distill: measure: %w", data.ErrEmpty)
+	m := newMeter(student, cfg)
+	err := eachBatch(ctx, teacher, set, cfg, func(l *layout) error {
+		return nn.Run(func(c *nn.Context) error { return m.add(c, l, inference(c, teacher, l, true)) })
+	})
+	if err != nil {
+		return Divergence{}, fmt.Errorf("distill: measure: %w", err)
 	}
-	G := student.Config.Groups()
-	d := Divergence{KL: make([]float64, G), Agreement: make([]float64, G)}
+	return m.mean(), nil
+}
+
+// eachBatch calls f with the layouts of set, in order.
+func eachBatch(ctx context.Context, m *talker.Model, set data.Set, cfg MeasureConfig, f func(l *layout) error) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	if set.Len() == 0 {
+		return data.ErrEmpty
+	}
 	for at := 0; at < set.Len(); at += cfg.Batch {
 		if err := ctx.Err(); err != nil {
-			return d, fmt.Errorf("distill: measure: %w", err)
+			return err
 		}
 		us := make([]data.Utterance, min(cfg.Batch, set.Len()-at))
 		for i := range us {
 			var err error
 			if us[i], err = set.At(at + i); err != nil {
-				return d, err
+				return err
 			}
 		}
-		if err := d.add(teacher, student, us, cfg); err != nil {
-			return d, fmt.Errorf("distill: measure: %w", err)
+		l, err := layOut(m.Config, us)
+		if err != nil {
+			return err
 		}
-	}
-	for g := range G {
-		rows := float64(d.Frames)
-		if g == 0 {
-			rows += float64(d.Utterances)
+		if err := f(l); err != nil {
+			return err
 		}
-		d.KL[g] /= rows
-		d.Agreement[g] /= rows
-	}
-	return d, nil
-}
-
-// add adds the sums over us.
-func (d *Divergence) add(teacher, student *talker.Model, us []data.Utterance, cfg MeasureConfig) error {
-	l, err := layOut(student.Config, us)
-	if err != nil {
-		return err
-	}
-	err = nn.Run(func(c *nn.Context) (err error) {
-		nn.NoGrad(func() {
-			t, s := inference(c, teacher, l, true), inference(c, student, l, true)
-			err = eachChunk(c, l.M, cfg.ChunkRows, func(c *nn.Context, at, n int64) error {
-				return d.addCode0(c, l, t, s, at, n, cfg.Classes)
-			})
-			if err != nil {
-				return
-			}
-			err = eachChunk(c, l.N, cfg.ChunkRows, func(c *nn.Context, at, n int64) error {
-				return d.addCodes(c, t, s, at, n)
-			})
-		})
-		return err
-	})
-	d.Utterances += int64(len(us))
-	d.Frames += l.N
-	return err
-}
-
-// eachChunk calls f for runs of at most size rows; temporaries end with each.
-func eachChunk(c *nn.Context, rows int64, size int, f func(c *nn.Context, at, n int64) error) (err error) {
-	step := int64(size)
-	if step == 0 {
-		step = rows
-	}
-	for at := int64(0); at < rows && err == nil; at += step {
-		c.Nest(func(in *nn.Context) { err = f(in, at, min(step, rows-at)) })
-	}
-	return err
-}
-
-func (d *Divergence) addCode0(c *nn.Context, l *layout, t, s outputs, at, n int64, k Classes) error {
-	lt := headLogits(c, t.m, c.Narrow(t.hidden, 0, at, n))
-	ls := headLogits(c, s.m, c.Narrow(s.hidden, 0, at, n))
-	rt, rs := reachable(c, t.m.Config, lt), reachable(c, s.m.Config, ls)
-	pt, err := tensor.Floats(c.Sigmoid(eosLogit(c, rt)))
-	if err != nil {
-		return err
-	}
-	ps, err := tensor.Floats(c.Sigmoid(eosLogit(c, rs)))
-	if err != nil {
-		return err
-	}
-	eos := int64(s.m.Config.Talker.CodecEos)
-	for i := range pt {
-		d.Ends = append(d.Ends, EndRow{End: l.labels[at+int64(i)] == eos, Teacher: float64(pt[i]), Student: float64(ps[i])})
-	}
-	if k == Reachable {
-		lt, ls = rt, rs
-	}
-	return d.addRows(c, lt, ls, 0)
-}
-
-func (d *Divergence) addCodes(c *nn.Context, t, s outputs, at, n int64) error {
-	return d.addRows(c, codeLogits(c, t.m, c.Narrow(t.states, 0, at, n)), codeLogits(c, s.m, c.Narrow(s.states, 0, at, n)), 1)
-}
-
-// addRows adds KL and agreement of logits [n,V], or [n,k,V], to the codebooks from g on.
-func (d *Divergence) addRows(c *nn.Context, teacher, student *ts.Tensor, g int) error {
-	kl, err := tensor.Floats(klRows(c, teacher, student, 1))
-	if err != nil {
-		return err
-	}
-	same, err := tensor.Ints(c.Eq(c.Argmax(teacher, -1), c.Argmax(student, -1)))
-	if err != nil {
-		return err
-	}
-	size := c.Shape(teacher)
-	k := 1
-	if len(size) == 3 {
-		k = int(size[1])
-	}
-	for i := range kl {
-		d.KL[g+i%k] += float64(kl[i])
-		d.Agreement[g+i%k] += float64(same[i])
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/distill"
 )
@@ -70,6 +71,31 @@ func TestMeasure(t *testing.T) {
 	d, err := distill.Measure(context.Background(), teacher, student, us, cfg)
 	if err != nil || math.Abs(d.KL[0]-s.klReachable/s.rows) > 2e-5 {
 		t.Errorf("KL over reachable classes %g (%v), want %g", d.KL[0], err, s.klReachable/s.rows)
+	}
+}
+
+// TestProbe: remembering the teacher changes nothing, to the bit, however often it is asked.
+func TestProbe(t *testing.T) {
+	teacher, us := model(t, 1), utterances(7)
+	cfg := distill.MeasureConfig{Batch: 3, Classes: distill.Full}
+	p, err := distill.NewProbe(context.Background(), teacher, us, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for _, seed := range []int64{2, 3, 2} {
+		student := model(t, seed)
+		want, err := distill.Measure(context.Background(), teacher, student, us, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.Measure(context.Background(), student)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("student %d (-measured +probed):\n%s", seed, d)
+		}
 	}
 }
 

@@ -1,0 +1,107 @@
+package distill
+
+import (
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/talker"
+	"github.com/sugarme/gotch/ts"
+)
+
+// meter sums up the divergence of a student.
+type meter struct {
+	Divergence
+	student *talker.Model
+	cfg     MeasureConfig
+}
+
+func newMeter(student *talker.Model, cfg MeasureConfig) *meter {
+	G := student.Config.Groups()
+	return &meter{Divergence{KL: make([]float64, G), Agreement: make([]float64, G)}, student, cfg}
+}
+
+// mean divides the sums by their rows.
+func (m *meter) mean() Divergence {
+	for g := range m.KL {
+		rows := float64(m.Frames)
+		if g == 0 {
+			rows += float64(m.Utterances)
+		}
+		m.KL[g] /= rows
+		m.Agreement[g] /= rows
+	}
+	return m.Divergence
+}
+
+// add adds the sums over l, whose outputs of the teacher are t.
+func (m *meter) add(c *nn.Context, l *layout, t outputs) (err error) {
+	nn.NoGrad(func() {
+		s := inference(c, m.student, l, true)
+		err = eachChunk(c, l.M, m.cfg.ChunkRows, func(c *nn.Context, at, n int64) error { return m.addCode0(c, l, t, s, at, n) })
+		if err == nil {
+			err = eachChunk(c, l.N, m.cfg.ChunkRows, func(c *nn.Context, at, n int64) error { return m.addCodes(c, t, s, at, n) })
+		}
+	})
+	m.Utterances += int64(l.batch.B)
+	m.Frames += l.N
+	return err
+}
+
+// eachChunk calls f for runs of at most size rows; temporaries end with each.
+func eachChunk(c *nn.Context, rows int64, size int, f func(c *nn.Context, at, n int64) error) (err error) {
+	step := int64(size)
+	if step == 0 {
+		step = rows
+	}
+	for at := int64(0); at < rows && err == nil; at += step {
+		c.Nest(func(in *nn.Context) { err = f(in, at, min(step, rows-at)) })
+	}
+	return err
+}
+
+func (m *meter) addCode0(c *nn.Context, l *layout, t, s outputs, at, n int64) error {
+	lt := headLogits(c, t.m, c.Narrow(t.hidden, 0, at, n))
+	ls := headLogits(c, s.m, c.Narrow(s.hidden, 0, at, n))
+	rt, rs := reachable(c, t.m.Config, lt), reachable(c, s.m.Config, ls)
+	pt, err := tensor.Floats(c.Sigmoid(eosLogit(c, rt)))
+	if err != nil {
+		return err
+	}
+	ps, err := tensor.Floats(c.Sigmoid(eosLogit(c, rs)))
+	if err != nil {
+		return err
+	}
+	eos := int64(s.m.Config.Talker.CodecEos)
+	for i := range pt {
+		m.Ends = append(m.Ends, EndRow{End: l.labels[at+int64(i)] == eos, Teacher: float64(pt[i]), Student: float64(ps[i])})
+	}
+	if m.cfg.Classes == Reachable {
+		lt, ls = rt, rs
+	}
+	return m.addRows(c, lt, ls, 0)
+}
+
+func (m *meter) addCodes(c *nn.Context, t, s outputs, at, n int64) error {
+	return m.addRows(c, codeLogits(c, t.m, c.Narrow(t.states, 0, at, n)), codeLogits(c, s.m, c.Narrow(s.states, 0, at, n)), 1)
+}
+
+// addRows adds KL and agreement of logits [n,V], or [n,k,V], to the codebooks from g on.
+func (m *meter) addRows(c *nn.Context, teacher, student *ts.Tensor, g int) error {
+	kl, err := tensor.Floats(klRows(c, teacher, student, 1))
+	if err != nil {
+		return err
+	}
+	same, err := tensor.Ints(c.Eq(c.Argmax(teacher, -1), c.Argmax(student, -1)))
+	if err != nil {
+		return err
+	}
+	size := c.Shape(teacher)
+	k := 1
+	if len(size) == 3 {
+		k = int(size[1])
+	}
+	for i := range kl {
+		m.KL[g+i%k] += float64(kl[i])
+		m.Agreement[g+i%k] += float64(same[i])
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package distill
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/qakd/qakd/pkg/data"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/talker"
+)
+
+// Probe measures students against one teacher on one set. It remembers the teacher's final hidden states, so that a
+// measurement costs the student's forward pass only; they take 4·(H + (G-1)·Hp) bytes a frame.
+type Probe struct {
+	teacher *talker.Model
+	cfg     MeasureConfig
+	batches []probed
+}
+
+// probed is one batch with the teacher's outputs, which the probe owns.
+type probed struct {
+	layout  *layout
+	teacher outputs
+}
+
+// NewProbe runs the teacher over set. The caller closes the probe, and the teacher after it.
+func NewProbe(ctx context.Context, teacher *talker.Model, set data.Set, cfg MeasureConfig) (*Probe, error) {
+	p := &Probe{teacher: teacher, cfg: cfg}
+	err := eachBatch(ctx, teacher, set, cfg, func(l *layout) error {
+		return nn.Run(func(c *nn.Context) error {
+			t := inference(c, teacher, l, true)
+			nn.NoGrad(func() { t.states = c.Contiguous(t.states) }) // a view would hold more than it shows
+			c.Release(t.hidden)
+			c.Release(t.states)
+			p.batches = append(p.batches, probed{l, t})
+			return nil
+		})
+	})
+	if err != nil {
+		p.Close()
+		return nil, fmt.Errorf("distill: probe: %w", err)
+	}
+	return p, nil
+}
+
+// Measure is the function Measure with the probe's teacher, set and configuration.
+func (p *Probe) Measure(ctx context.Context, student *talker.Model) (Divergence, error) {
+	if err := alike(p.teacher, student); err != nil {
+		return Divergence{}, err
+	}
+	m := newMeter(student, p.cfg)
+	for _, b := range p.batches {
+		err := ctx.Err()
+		if err == nil {
+			err = nn.Run(func(c *nn.Context) error { return m.add(c, b.layout, b.teacher) })
+		}
+		if err != nil {
+			return Divergence{}, fmt.Errorf("distill: measure: %w", err)
+		}
+	}
+	return m.mean(), nil
+}
+
+// Close frees the remembered states.
+func (p *Probe) Close() {
+	for _, b := range p.batches {
+		b.teacher.hidden.Drop()
+		b.teacher.states.Drop()
+	}
+	p.batches = nil
+}
