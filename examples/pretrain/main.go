@@ -89,7 +89,7 @@ func fresh(e stage.Experiment, settings string) (*talker.Model, error) {
 	if _, err := e.Setup(); err != nil {
 		return nil, err
 	}
-	if err := nn.Init(m, e.Seed, 0.06); err != nil {
+	if err := nn.Init(m, e.Seed, 0.3); err != nil {
 		return nil, err
 	}
 	if m.DType, err = e.TensorType(); err != nil {

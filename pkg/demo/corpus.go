@@ -21,9 +21,9 @@ const tableSeed = 20240611
 
 // Strengths of the influences on a code: standard deviations of logits, in nats.
 const (
-	lowerStrength   = 1.1 // code g-1 of the frame
-	prosodyStrength = 0.5 // prosody of the frame before
-	speakerStrength = 0.85
+	lowerStrength   = 1.7 // code g-1 of the frame
+	prosodyStrength = 0.8 // prosody of the frame before
+	speakerStrength = 1.1
 )
 
 // Ranks of the influences: few numbers decide them, so that a small network can learn them.

@@ -2,14 +2,16 @@ package nn
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"
 )
 
-// Init gives every parameter of m its initial value in float32 on the CPU: matrices from N(0, std²) with libtorch's
-// generator, seeded here, in the order of the tree; norm gains 1; biases 0.
+// Init gives every parameter of m its initial value in float32 on the CPU: with libtorch's generator,
+// seeded here, in the order of the tree. Embeddings are drawn from N(0, std²), matrices [out, in] from N(0, 1/in); norm
+// gains are 1, biases 0.
 func Init(m Module, seed int64, std float64) error {
 	if err := tensor.Seed(seed); err != nil {
 		return fmt.Errorf("nn: init: %w", err)
@@ -32,6 +34,8 @@ func initial(s *tensor.Scope, p *Param, std float64) *ts.Tensor {
 		return s.Ones(gotch.Float, p.Shape...)
 	case Zeros:
 		return s.Zeros(gotch.Float, p.Shape...)
+	case FanIn:
+		std = 1 / math.Sqrt(float64(p.Shape[1]))
 	}
 	return s.MulScalar(s.Randn(p.Shape...), std)
 }

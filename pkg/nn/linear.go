@@ -11,7 +11,7 @@ type Linear struct {
 
 // NewLinear declares path.weight and, with bias, path.bias.
 func NewLinear(path string, in, out int64, bias bool) *Linear {
-	l := &Linear{W: NewParam(path+".weight", Normal, out, in)}
+	l := &Linear{W: NewParam(path+".weight", FanIn, out, in)}
 	if bias {
 		l.B = NewParam(path+".bias", Zeros, out)
 	}

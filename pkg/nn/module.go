@@ -10,7 +10,8 @@ import (
 type Initial int
 
 const (
-	Normal Initial = iota // N(0, std²)
+	Normal Initial = iota // N(0, std²): embeddings
+	FanIn                 // N(0, 1/in): matrices [out, in]
 	Ones
 	Zeros
 )

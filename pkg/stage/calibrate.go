@@ -15,9 +15,7 @@ import (
 	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/demo"
-	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
-	"github.com/qakd/qakd/pkg/quant"
 	"github.com/qakd/qakd/pkg/talker"
 )
 
@@ -65,19 +63,12 @@ func (r *Run) fit(ctx context.Context, us []data.Utterance) (*calib.Result, erro
 	if err != nil {
 		return nil, err
 	}
-	layers := map[string]qat.LayerPlan{}
-	for _, l := range plan.Layers {
-		layers[l.Path] = l
-	}
-	slots := slices.DeleteFunc(nn.Slots(r.Teacher), func(s *nn.Slot) bool { _, ok := layers[s.Path]; return !ok })
+	slots := plan.Slots(r.Teacher)
 	stats, err := calib.Collect(ctx, slots, batches(us, r.Experiment.Eval.Batch), r.watch, r.Experiment.Calib)
 	if err != nil {
 		return nil, err
 	}
-	schemes := func(path string) (quant.WeightScheme, quant.ActivationScheme) {
-		return layers[path].Weight, layers[path].Activation
-	}
-	return calib.Fit(stats, slots, schemes, r.Experiment.Calib)
+	return calib.Fit(stats, slots, plan.Scheme, r.Experiment.Calib)
 }
 
 // watch runs the teacher over a batch: talker, heads and code predictor.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/internal/tensor"
@@ -34,6 +35,7 @@ const (
 
 // Run is one experiment in one run folder. Close frees it.
 type Run struct {
+	Name       string // of the experiment
 	Experiment Experiment
 	Dir        string
 	Log        io.Writer // progress and remarks for a person
@@ -42,18 +44,19 @@ type Run struct {
 	source string // the teacher's folder
 	device gotch.Device
 	resume bool
+	began  time.Time
 	lock   *fsx.Lock
 }
 
 // Open claims the run folder for stages that make products (entries of the folder) and loads the teacher. A folder that
 // holds one of them is an error unless resume is set; so is one that another experiment began.
-func Open(e Experiment, resolved *experiment.Resolved, f experiment.Flags, log io.Writer, products ...string) (*Run, error) {
-	r, err := attach(e, f.RunDir(), log)
+func Open(e Experiment, resolved *experiment.Resolved, dir string, resume bool, products ...string) (*Run, error) {
+	r, err := attach(e, dir)
 	if err != nil {
 		return nil, err
 	}
-	r.resume = f.Resume
-	if r.lock, err = fsx.Claim(r.Dir, f.Resume, products...); err != nil {
+	r.resume = resume
+	if r.lock, err = fsx.Claim(r.Dir, resume, products...); err != nil {
 		if errors.Is(err, fsx.ErrOccupied) {
 			err = fmt.Errorf("%w (-resume continues it, -run names another folder)", err)
 		}
@@ -69,18 +72,16 @@ func Open(e Experiment, resolved *experiment.Resolved, f experiment.Flags, log i
 }
 
 // attach sets up device, threads and the teacher's folder.
-func attach(e Experiment, dir string, log io.Writer) (*Run, error) {
+func attach(e Experiment, dir string) (*Run, error) {
 	device, err := e.Setup()
 	if err != nil {
 		return nil, err
 	}
-	source := e.Model
-	if source == "" {
-		if source, err = demo.TeacherDir(); err != nil {
-			return nil, err
-		}
+	source, err := e.source()
+	if err != nil {
+		return nil, err
 	}
-	return &Run{Experiment: e, Dir: dir, Log: log, source: source, device: device}, nil
+	return &Run{Experiment: e, Dir: dir, Log: os.Stderr, source: source, device: device}, nil
 }
 
 // agree keeps the resolved experiment in the run folder, or compares it with the one that is there.
@@ -129,6 +130,14 @@ func (r *Run) load(dir string) (*talker.Model, error) {
 	return talker.Load(dir, talker.Options{DType: dtype, Device: r.device, Swap: func(m *talker.Model, dir string) error {
 		return qat.FromCheckpoint(m, dir)
 	}})
+}
+
+// source is the teacher's folder.
+func (e Experiment) source() (string, error) {
+	if e.Model != "" {
+		return e.Model, nil
+	}
+	return demo.TeacherDir()
 }
 
 // Setup selects device and threads of the tensor library; it comes before the first operation.

@@ -1,0 +1,194 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/qakd/qakd/internal/fsx"
+	"github.com/qakd/qakd/pkg/calib"
+	"github.com/qakd/qakd/pkg/demo"
+	"github.com/qakd/qakd/pkg/distill"
+	"github.com/qakd/qakd/pkg/eval"
+	"github.com/qakd/qakd/pkg/qat"
+	"github.com/qakd/qakd/pkg/quant"
+	"github.com/qakd/qakd/pkg/talker"
+)
+
+// BaselinesDir holds the packed baselines that the summary compares with.
+const BaselinesDir = "baselines"
+
+// Evaluate measures the teacher, the baselines and the packed student on held-out data, each as a checkpoint that was
+// written and read back, and writes <run>/summary.json.
+func (r *Run) Evaluate(ctx context.Context) (*Summary, error) {
+	if !r.has(PackedDir) {
+		return nil, fmt.Errorf("%s is not there: run the distill stage first", r.path(PackedDir))
+	}
+	res, err := r.Calibrate(ctx) // reads what is there
+	if err != nil {
+		return nil, err
+	}
+	bench, err := r.bench(demo.Evaluation, r.Experiment.Eval.Utterances)
+	if err != nil {
+		return nil, err
+	}
+	s := &Summary{Experiment: r.Name, Seed: r.Experiment.Seed}
+	teacher, err := bench.Row(ctx, RowTeacher, r.Teacher)
+	if err != nil {
+		return nil, err
+	}
+	if teacher.Bytes, err = fsx.DirSize(r.source); err != nil {
+		return nil, err
+	}
+	s.Rows = append(s.Rows, teacher)
+	rule, err := r.betterRule(ctx, res)
+	if err != nil {
+		return nil, err
+	}
+	s.INT4Rule = rule.String()
+	rows := []struct {
+		name string
+		make func() (string, error) // the folder
+	}{
+		{RowINT8, func() (string, error) { return r.roundToNearest(RowINT8, wide(r.Experiment.Quant), res) }},
+		{RowINT4, func() (string, error) { return r.roundToNearest(RowINT4, ruled(r.Experiment.Quant, rule), res) }},
+		{RowCalibrated, func() (string, error) { return r.packBaseline(RowCalibrated, CalibratedDir) }},
+		{RowDistilled, func() (string, error) { return r.path(PackedDir), nil }},
+	}
+	for _, row := range rows {
+		r.logf("evaluate: %s", row.name)
+		dir, err := row.make()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", row.name, err)
+		}
+		measured, err := r.measure(ctx, bench, row.name, dir)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", row.name, err)
+		}
+		s.Rows = append(s.Rows, measured)
+	}
+	if err := s.finish(); err != nil {
+		return nil, err
+	}
+	if s.PeakMiB, err = peakMiB(); err != nil {
+		return nil, err
+	}
+	s.Seconds = time.Since(r.began).Seconds()
+	return s, s.write(r.path(SummaryFile))
+}
+
+func (r *Run) bench(split demo.Split, n int) (*eval.Bench, error) {
+	us, err := r.Experiment.utterances(split, n)
+	if err != nil {
+		return nil, err
+	}
+	sampling, err := talker.ReadSampling(r.source)
+	if err != nil {
+		return nil, err
+	}
+	sampling.Seed = r.Experiment.Seed
+	return &eval.Bench{Teacher: r.Teacher, Config: r.Experiment.Eval, Sample: sampling, Set: us}, nil
+}
+
+// measure reads the packed checkpoint at dir.
+func (r *Run) measure(ctx context.Context, b *eval.Bench, name, dir string) (eval.Row, error) {
+	m, err := r.load(dir)
+	if err != nil {
+		return eval.Row{}, err
+	}
+	defer m.Close()
+	qat.KeepDense(m, true)
+	row, err := b.Row(ctx, name, m)
+	if err != nil {
+		return row, err
+	}
+	folder, err := qat.Describe(dir)
+	if err != nil {
+		return row, err
+	}
+	row.BitsPerWeight = (&qat.Plan{Layers: folder.Layers}).BitsPerWeight()
+	row.Bytes, err = fsx.DirSize(dir)
+	return row, err
+}
+
+// wide is the student's configuration with INT8 weights, symmetric per channel.
+func wide(cfg qat.Config) qat.Config {
+	w8 := quant.WeightScheme{Bits: 8, Symmetric: true, Granularity: quant.PerChannel}
+	cfg.Weight, cfg.Init = w8, quant.AbsMax
+	cfg.Overrides = slices.Clone(cfg.Overrides)
+	for i, o := range cfg.Overrides {
+		if o.Weight != nil {
+			cfg.Overrides[i].Weight = &w8
+		}
+	}
+	return cfg
+}
+
+func ruled(cfg qat.Config, rule quant.ScaleMethod) qat.Config {
+	cfg.Init = rule
+	return cfg
+}
+
+// betterRule is the scale rule for INT4 round-to-nearest with the lower KL on the selection utterances. It packs
+// nothing: fake-quantized weights have the same values.
+func (r *Run) betterRule(ctx context.Context, res *calib.Result) (quant.ScaleMethod, error) {
+	us, err := r.Experiment.utterances(demo.Selection, r.Experiment.Data.SelectionSize)
+	if err != nil {
+		return 0, err
+	}
+	best, least := quant.AbsMaxHalf, 0.0
+	for i, rule := range []quant.ScaleMethod{quant.AbsMaxHalf, quant.SignedMax} {
+		m, err := r.prepared(ruled(r.Experiment.Quant, rule), res)
+		if err != nil {
+			return 0, err
+		}
+		d, err := distill.Measure(ctx, r.Teacher, m, us, r.Experiment.Eval.Measure())
+		m.Close()
+		if err != nil {
+			return 0, err
+		}
+		if kl := d.NatsPerFrame(); i == 0 || kl < least {
+			best, least = rule, kl
+		}
+	}
+	return best, nil
+}
+
+// prepared is the teacher with fake-quantized projections, weights rounded to nearest. Static input scales, which
+// rounding does not give, are the calibrated ones.
+func (r *Run) prepared(cfg qat.Config, res *calib.Result) (*talker.Model, error) {
+	m, err := r.load(r.source)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = qat.Prepare(m, cfg); err == nil && len(res.Inputs) > 0 {
+		err = qat.SetInputScales(m, res.Inputs)
+	}
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+func (r *Run) roundToNearest(name string, cfg qat.Config, res *calib.Result) (string, error) {
+	dir := r.path(filepath.Join(BaselinesDir, name))
+	m, err := r.prepared(cfg, res)
+	if err != nil {
+		return "", err
+	}
+	defer m.Close()
+	if err := qat.Convert(m); err != nil {
+		return "", err
+	}
+	_, err = qat.SaveCheckpoint(dir, m, qat.SaveOptions{Source: r.source})
+	return dir, err
+}
+
+func (r *Run) packBaseline(name, entry string) (string, error) {
+	dir := r.path(filepath.Join(BaselinesDir, name))
+	_, err := r.pack(entry, dir)
+	return dir, err
+}

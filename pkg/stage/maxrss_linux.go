@@ -1,0 +1,3 @@
+package stage
+
+const maxrssUnit = 1024 // ru_maxrss counts KiB on Linux
