@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/distill"
@@ -23,17 +24,39 @@ type Row struct {
 
 // Bench measures models against one teacher on the same utterances.
 type Bench struct {
-	Teacher *talker.Model
-	Config  Config
-	Sample  talker.Sampling
-	Set     data.List // held-out utterances
-
-	spoken []talker.Speech // the teacher's, made once
+	teacher *talker.Model
+	cfg     Config
+	sample  talker.Sampling
+	set     data.List
+	probe   *distill.Probe
+	spoken  []talker.Speech // the teacher's
 }
 
-// Row measures m. The teacher itself is measured like any other.
+// NewBench runs the teacher over set, and lets it speak the first FreeRun texts with s. The caller closes the bench, and
+// the teacher after it.
+func NewBench(ctx context.Context, teacher *talker.Model, set data.List, s talker.Sampling, cfg Config) (*Bench, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("eval: %w", err)
+	}
+	s.MaxNewTokens = cfg.MaxFrames + 1
+	b := &Bench{teacher: teacher, cfg: cfg, sample: s, set: set}
+	var err error
+	if b.probe, err = distill.NewProbe(ctx, teacher, set, cfg.Measure()); err != nil {
+		return nil, err
+	}
+	if b.spoken, err = b.speak(ctx, teacher); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// Close frees what the bench remembers of the teacher.
+func (b *Bench) Close() { b.probe.Close() }
+
+// Row measures m; the teacher itself is measured like any other.
 func (b *Bench) Row(ctx context.Context, name string, m *talker.Model) (Row, error) {
-	d, err := distill.Measure(ctx, b.Teacher, m, b.Set, b.Config.Measure())
+	d, err := b.probe.Measure(ctx, m)
 	if err != nil {
 		return Row{}, err
 	}
@@ -41,18 +64,13 @@ func (b *Bench) Row(ctx context.Context, name string, m *talker.Model) (Row, err
 	for _, a := range d.Agreement[1:] {
 		row.AgreementCP += a / float64(len(d.Agreement)-1)
 	}
-	if b.Config.FreeRun == 0 {
+	if b.cfg.FreeRun == 0 {
 		return row, nil
 	}
-	speech, err := b.speak(ctx, m)
-	if err != nil {
-		return Row{}, err
-	}
-	if b.spoken == nil {
-		if b.spoken = speech; m != b.Teacher {
-			if b.spoken, err = b.speak(ctx, b.Teacher); err != nil {
-				return Row{}, err
-			}
+	speech := b.spoken
+	if m != b.teacher {
+		if speech, err = b.speak(ctx, m); err != nil {
+			return Row{}, err
 		}
 	}
 	free, err := Compare(speech, b.spoken)
@@ -61,7 +79,5 @@ func (b *Bench) Row(ctx context.Context, name string, m *talker.Model) (Row, err
 }
 
 func (b *Bench) speak(ctx context.Context, m *talker.Model) ([]talker.Speech, error) {
-	s := b.Sample
-	s.MaxNewTokens = b.Config.MaxFrames + 1
-	return FreeRun(ctx, m, b.Set[:min(b.Config.FreeRun, len(b.Set))], s, b.Config.FreeBatch)
+	return FreeRun(ctx, m, b.set[:min(b.cfg.FreeRun, len(b.set))], b.sample, b.cfg.FreeBatch)
 }

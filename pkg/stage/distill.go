@@ -46,17 +46,18 @@ func (r *Run) trainStudent(ctx context.Context, student *talker.Model) (train.Re
 	if err != nil {
 		return train.Result{}, err
 	}
-	held, err := e.utterances(demo.Selection, e.Data.SelectionSize)
+	probe, err := r.selection(ctx)
 	if err != nil {
 		return train.Result{}, err
 	}
+	defer probe.Close()
 	e.Train.Seed = e.Seed
 	loop := train.Loop{
 		Config: e.Train, Objective: objective, Data: set, Dir: r.path(CheckpointsDir), Resume: r.resume,
 		Settings: train.SettingsOf(e.Distill),
 		Tracker:  e.Train.Tracker(r.path(MetricsFile), r.Log, "distill"),
 		Evaluate: func(ctx context.Context, _ int) (train.Evaluation, error) {
-			m, err := distill.Measure(ctx, r.Teacher, student, held, e.Eval.Measure())
+			m, err := probe.Measure(ctx, student)
 			if err != nil {
 				return train.Evaluation{}, err
 			}

@@ -30,10 +30,11 @@ func (r *Run) Evaluate(ctx context.Context) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	bench, err := r.bench(demo.Evaluation, r.Experiment.Eval.Utterances)
+	bench, err := r.bench(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer bench.Close()
 	s := &Summary{Experiment: r.Name, Seed: r.Experiment.Seed}
 	teacher, err := bench.Row(ctx, RowTeacher, r.Teacher)
 	if err != nil {
@@ -79,8 +80,8 @@ func (r *Run) Evaluate(ctx context.Context) (*Summary, error) {
 	return s, s.write(r.path(SummaryFile))
 }
 
-func (r *Run) bench(split demo.Split, n int) (*eval.Bench, error) {
-	us, err := r.Experiment.utterances(split, n)
+func (r *Run) bench(ctx context.Context) (*eval.Bench, error) {
+	us, err := r.Experiment.utterances(demo.Evaluation, r.Experiment.Eval.Utterances)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,16 @@ func (r *Run) bench(split demo.Split, n int) (*eval.Bench, error) {
 		return nil, err
 	}
 	sampling.Seed = r.Experiment.Seed
-	return &eval.Bench{Teacher: r.Teacher, Config: r.Experiment.Eval, Sample: sampling, Set: us}, nil
+	return eval.NewBench(ctx, r.Teacher, us, sampling, r.Experiment.Eval)
+}
+
+// selection is a probe on the utterances that choose between students.
+func (r *Run) selection(ctx context.Context) (*distill.Probe, error) {
+	us, err := r.Experiment.utterances(demo.Selection, r.Experiment.Data.SelectionSize)
+	if err != nil {
+		return nil, err
+	}
+	return distill.NewProbe(ctx, r.Teacher, us, r.Experiment.Eval.Measure())
 }
 
 // measure reads the packed checkpoint at dir.
@@ -134,17 +144,18 @@ func ruled(cfg qat.Config, rule quant.ScaleMethod) qat.Config {
 // betterRule is the scale rule for INT4 round-to-nearest with the lower KL on the selection utterances. It packs
 // nothing: fake-quantized weights have the same values.
 func (r *Run) betterRule(ctx context.Context, res *calib.Result) (quant.ScaleMethod, error) {
-	us, err := r.Experiment.utterances(demo.Selection, r.Experiment.Data.SelectionSize)
+	probe, err := r.selection(ctx)
 	if err != nil {
 		return 0, err
 	}
+	defer probe.Close()
 	best, least := quant.AbsMaxHalf, 0.0
 	for i, rule := range []quant.ScaleMethod{quant.AbsMaxHalf, quant.SignedMax} {
 		m, err := r.prepared(ruled(r.Experiment.Quant, rule), res)
 		if err != nil {
 			return 0, err
 		}
-		d, err := distill.Measure(ctx, r.Teacher, m, us, r.Experiment.Eval.Measure())
+		d, err := probe.Measure(ctx, m)
 		m.Close()
 		if err != nil {
 			return 0, err

@@ -51,6 +51,11 @@ func (p Program) run(ctx context.Context, f experiment.Flags) (err error) {
 	if err := vacant(f.Out); err != nil {
 		return err
 	}
+	if p.Again {
+		if _, err := os.Stat(f.RunDir()); err != nil {
+			return fmt.Errorf("run folder: %w", err)
+		}
+	}
 	r, err := Open(e, resolved, f.RunDir(), f.Resume || p.Again, p.Products...)
 	if err != nil {
 		return err
