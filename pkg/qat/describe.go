@@ -8,6 +8,24 @@ import (
 	"github.com/qakd/qakd/pkg/nn"
 )
 
+// Kind tells the form of a checkpoint folder from its settings: "float", "student" (fake-quantized) or "packed".
+func Kind(dir string) (string, error) {
+	st, err := readStudent(dir)
+	if err != nil {
+		return "", err
+	}
+	q, err := readQuantizationConfig(dir)
+	switch {
+	case err != nil:
+		return "", err
+	case st != nil:
+		return "student", nil
+	case q != nil:
+		return "packed", nil
+	}
+	return "float", nil
+}
+
 // Folder is what Describe finds.
 type Folder struct {
 	Kind   string      `json:"kind"`   // "float", "student" (fake-quantized) or "packed"
