@@ -5,7 +5,7 @@ ARGS      ?=
 GO_DIRS   := $(wildcard examples internal pkg scripts)
 EXAMPLES  := $(patsubst %/main.go,%,$(wildcard examples/*/main.go))
 
-.PHONY: help setup build test distill lint clean
+.PHONY: help setup build test distill seeds lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -22,6 +22,10 @@ test: setup ## run all tests
 
 distill: setup ## distill the demo teacher into a packed INT4 student (ARGS: flags of examples/distill)
 	go run ./examples/distill $(ARGS)
+
+seeds: setup ## the demo's distillation with three seeds, then mean and spread (ARGS: flags of examples/distill)
+	for seed in 1 2 3; do go run ./examples/distill -set seed=$$seed -run runs/seed-$$seed $(ARGS) || exit 1; done
+	go run ./examples/spread runs/seed-1 runs/seed-2 runs/seed-3
 
 lint: setup ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l $(GO_DIRS)); test -z "$$unformatted" || { echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; }
