@@ -126,7 +126,9 @@ const suppressed = 1024
 
 // Suppressed tells whether decoding never draws this id of the codec vocabulary as code 0: it is a control token, a
 // language or a speaker, and not the end.
-func (t *TalkerConfig) Suppressed(id int64) bool { return id >= t.Vocab-suppressed && id != int64(t.CodecEos) }
+func (t *TalkerConfig) Suppressed(id int64) bool {
+	return id >= t.Vocab-suppressed && id != int64(t.CodecEos)
+}
 
 func (s *Stack) rotary() nn.Rotary {
 	r := nn.Rotary{D: s.HeadDim, Theta: s.Theta}
