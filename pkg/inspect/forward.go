@@ -53,7 +53,7 @@ func (c *Checkpoint) Forward(o talker.Options) (*Forward, error) {
 		err = nn.Run(func(ctx *nn.Context) error { return f.run(ctx, m, b) })
 	})
 	if err != nil {
-		return nil, fmt.Errorf("inspect: %s: forward: %w", c.Dir, err)
+		return nil, fmt.Errorf("%s: forward: %w", c.Dir, err)
 	}
 	return f, nil
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/quant"
-	"github.com/qakd/qakd/pkg/report"
 )
 
 // Quant is how the projections of a checkpoint are quantized; for a float one, how a configuration would do it.
@@ -52,7 +51,7 @@ func (c *Checkpoint) Quant(cfg qat.Config, teacher string) (*Quant, error) {
 		}
 		rows, groups, err := p.Weight.ParamShape(p.Out, p.In)
 		if err != nil {
-			return nil, fmt.Errorf("inspect: %s: %w", p.Path, err)
+			return nil, fmt.Errorf("%s: %w", p.Path, err)
 		}
 		q.Layers = append(q.Layers, QuantLayer{
 			LayerPlan: p, Scales: rows * groups, BitsPerWeight: 8 * float64(p.BytesAfter) / float64(p.Params),
@@ -63,12 +62,12 @@ func (c *Checkpoint) Quant(cfg qat.Config, teacher string) (*Quant, error) {
 	c.rest(q, plans)
 	if c.Kind == "float" {
 		if teacher != "" {
-			return nil, fmt.Errorf("inspect: %s is a float checkpoint: there is nothing to compare with teacher %s, want a quantized one", c.Dir, teacher)
+			return nil, fmt.Errorf("%s is a float checkpoint: there is nothing to compare with teacher %s, want a quantized one", c.Dir, teacher)
 		}
 		return q, nil
 	}
 	if err := c.readScales(q); err != nil {
-		return nil, fmt.Errorf("inspect: %s: %w", c.Dir, err)
+		return nil, fmt.Errorf("%s: %w", c.Dir, err)
 	}
 	if teacher != "" {
 		return q, c.compare(q, teacher)
@@ -96,7 +95,7 @@ func (c *Checkpoint) plans(q *Quant, cfg qat.Config) (map[string]qat.LayerPlan, 
 	for _, l := range layers {
 		s := c.slots[l.Path]
 		if s == nil || s.Out != l.Out || s.In != l.In {
-			return nil, fmt.Errorf("inspect: %s: quantized layer %s [%d, %d] is not in the model of config.json", c.Dir, l.Path, l.Out, l.In)
+			return nil, fmt.Errorf("%s: quantized layer %s [%d, %d] is not in the model of config.json", c.Dir, l.Path, l.Out, l.In)
 		}
 		plans[l.Path] = l
 	}
@@ -117,41 +116,6 @@ func (c *Checkpoint) rest(q *Quant, plans map[string]qat.LayerPlan) {
 			q.Rest.Tensors, q.Rest.Parameters, q.Rest.Bytes = q.Rest.Tensors+1, q.Rest.Parameters+c.params(info), q.Rest.Bytes+info.Bytes
 		}
 	}
-}
-
-// Tables prints the view.
-func (q *Quant) Tables() []*report.Table {
-	title := map[string]string{
-		"float":   "a float checkpoint; this is what the experiment would do",
-		"student": "a fake-quantized student; bytes after are those of packing it",
-		"packed":  "a packed checkpoint",
-	}[q.Kind]
-	t := &report.Table{Title: q.Dir + ": " + title, Columns: []string{"layer", "out", "in", "weights", "activations",
-		"scales", "least scale", "largest scale", "bits/weight", "bytes before", "bytes after", "SQNR dB", "note"}}
-	for _, l := range q.Layers {
-		t.Add(l.Path, l.Out, l.In, l.Weight, l.Activation, count(l.Scales), float(l.ScaleMin), float(l.ScaleMax),
-			l.BitsPerWeight, count(l.BytesBefore), count(l.BytesAfter), float(l.SQNR), l.Note)
-	}
-	for _, path := range q.Kept {
-		s := "float"
-		t.Add(path, "", "", s, "", "", "", "", "", "", "", "", "not quantized")
-	}
-	total := &report.Table{Title: "totals", Columns: []string{"what", "parameters", "bits/weight", "bytes before", "bytes after", "SQNR dB"}}
-	total.Add(fmt.Sprintf("%d quantized weights", len(q.Layers)), count(q.Params), q.BitsPerWeight, count(q.BytesBefore), count(q.BytesAfter), float(q.SQNR))
-	total.Add("everything else", count(q.Rest.Parameters), "", count(q.Rest.Bytes), count(q.Rest.Bytes), "")
-	total.Add("all", count(q.Params+q.Rest.Parameters), "", count(q.BytesBefore+q.Rest.Bytes), count(q.BytesAfter+q.Rest.Bytes), "")
-	for _, note := range q.Notes {
-		total.Add("note: "+note, "", "", "", "", "")
-	}
-	return []*report.Table{t, total}
-}
-
-// float is the number behind a pointer for report.Cell; nil for none.
-func float[F float32 | float64](p *F) any {
-	if p == nil {
-		return nil
-	}
-	return float64(*p)
 }
 
 // noise adds the errors of several weights up to one ratio.

@@ -69,7 +69,7 @@ func (c *Checkpoint) compare(q *Quant, teacher string) error {
 		return err
 	}
 	if t.Kind != "float" {
-		return fmt.Errorf("inspect: teacher %s is %s, want a float checkpoint", teacher, t.Kind)
+		return fmt.Errorf("teacher %s is %s, want a float checkpoint", teacher, t.Kind)
 	}
 	float, err := t.weights()
 	if err != nil {
@@ -84,17 +84,20 @@ func (c *Checkpoint) compare(q *Quant, teacher string) error {
 	var all noise
 	for i := range q.Layers {
 		l := &q.Layers[i]
+		if s := float.slots[l.Path]; s == nil || s.Out != l.Out || s.In != l.In {
+			return fmt.Errorf("teacher %s has no projection %s [%d, %d] as %s has", teacher, l.Path, l.Out, l.In, c.Dir)
+		}
 		x, err := float.read(l.Path)
 		if err != nil {
-			return fmt.Errorf("inspect: teacher %s: %w", teacher, err)
+			return fmt.Errorf("teacher %s: %w", teacher, err)
 		}
 		y, err := quantized.read(l.Path)
 		if err != nil {
-			return fmt.Errorf("inspect: %s: %w", c.Dir, err)
+			return fmt.Errorf("%s: %w", c.Dir, err)
 		}
 		s, err := quant.CompareValues(x, y)
 		if err != nil {
-			return fmt.Errorf("inspect: %s: %w", l.Path, err)
+			return fmt.Errorf("%s: %w", l.Path, err)
 		}
 		l.SQNR = &s.SQNR
 		all.add(x, s)
@@ -130,12 +133,9 @@ func (c *Checkpoint) weights() (*weights, error) {
 	return w, nil
 }
 
-// read is the dense weight [out·in] that the projection at path applies.
+// read is the dense weight [out·in] that the projection at path, one of slots, applies.
 func (w *weights) read(path string) (values []float32, err error) {
 	s := w.slots[path]
-	if s == nil {
-		return nil, fmt.Errorf("no projection %s", path)
-	}
 	others := func(name string) bool { return !strings.HasPrefix(name, path+".") }
 	if err := nn.Load(s, w.src, nn.LoadOptions{DType: gotch.Float, Device: gotch.CPU, Ignore: others}); err != nil {
 		return nil, err

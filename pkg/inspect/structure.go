@@ -44,7 +44,7 @@ type branch struct {
 // Structure looks at the tree, down to a level. It reads headers only.
 func (c *Checkpoint) Structure(depth int) (*Structure, error) {
 	if depth < 0 {
-		return nil, fmt.Errorf("inspect: depth is %d, want 0 (all levels) or more", depth)
+		return nil, fmt.Errorf("depth is %d, want 0 (all levels) or more", depth)
 	}
 	s := &Structure{Dir: c.Dir, Kind: c.Kind, Depth: depth, root: &branch{}}
 	for _, info := range c.inOrder() {

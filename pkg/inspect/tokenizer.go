@@ -33,7 +33,7 @@ func readTokenizer(dir string) (*tokenizer, error) {
 	path := filepath.Join(dir, "merges.txt")
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("inspect: %w (vocab.json is there)", err)
+		return nil, fmt.Errorf("%w (vocab.json is there)", err)
 	}
 	t.files = append(t.files, "merges.txt")
 	for i, line := range strings.Split(string(text), "\n") {
@@ -42,7 +42,7 @@ func readTokenizer(dir string) (*tokenizer, error) {
 		}
 		a, b, ok := strings.Cut(line, " ")
 		if !ok || strings.Contains(b, " ") {
-			return nil, fmt.Errorf("inspect: %s:%d: %q, want two pieces", path, i+1, line)
+			return nil, fmt.Errorf("%s:%d: %q, want two pieces", path, i+1, line)
 		}
 		t.merges = append(t.merges, [2]string{a, b})
 	}
@@ -57,7 +57,7 @@ func readTokenizer(dir string) (*tokenizer, error) {
 	for key, a := range config.Added {
 		id, err := strconv.ParseInt(key, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("inspect: %s: added_tokens_decoder: key %q, want an id", filepath.Join(dir, "tokenizer_config.json"), key)
+			return nil, fmt.Errorf("%s: added_tokens_decoder: key %q, want an id", filepath.Join(dir, "tokenizer_config.json"), key)
 		}
 		t.added[id] = a.Content
 	}
@@ -90,7 +90,7 @@ func (t *tokenizer) readSingle(dir string) (*tokenizer, error) {
 			}
 		}
 		if len(pair) != 2 {
-			return nil, fmt.Errorf("inspect: %s: merge %d is %s, want two pieces", filepath.Join(dir, "tokenizer.json"), i, raw)
+			return nil, fmt.Errorf("%s: merge %d is %s, want two pieces", filepath.Join(dir, "tokenizer.json"), i, raw)
 		}
 		t.merges = append(t.merges, [2]string(pair))
 	}
@@ -108,10 +108,10 @@ func (t *tokenizer) readJSON(dir, name string, into any) (there bool, err error)
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("inspect: %w", err)
+		return false, err
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return false, fmt.Errorf("inspect: %s: %w", path, err)
+		return false, fmt.Errorf("%s: %w", path, err)
 	}
 	t.files = append(t.files, name)
 	return true, nil

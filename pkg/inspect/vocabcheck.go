@@ -91,8 +91,8 @@ func (c *Checkpoint) checkTables(v *Vocab) {
 			heads = append(heads, s.Path)
 		}
 	}
-	v.Checks.want(len(heads) == 0, "heads", fmt.Sprintf("code 0 is drawn from %s rows, codes 1..%d from %s each",
-		count(m.CodecHead.Out), len(m.Predictor.Heads), count(m.Predictor.Heads[0].Out)), "missing: "+strings.Join(heads, ", "))
+	v.Checks.want(len(heads) == 0, "heads", fmt.Sprintf("%s rows for code 0, control ids included; %s for each of codes 1..%d",
+		count(m.CodecHead.Out), count(m.Predictor.Heads[0].Out), len(m.Predictor.Heads)), "missing: "+strings.Join(heads, ", "))
 }
 
 // checkCodec looks for ids that mean two things.
@@ -134,7 +134,7 @@ func (c *Checkpoint) checkSpeech(v *Vocab) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("inspect: %w", err)
+		return err
 	}
 	var cfg struct {
 		Decoder struct {
@@ -143,7 +143,7 @@ func (c *Checkpoint) checkSpeech(v *Vocab) error {
 		} `json:"decoder_config"`
 	}
 	if err := json.Unmarshal(data, &cfg); err != nil {
-		return fmt.Errorf("inspect: %s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	d, groups := cfg.Decoder, c.Config.Groups()
 	v.Checks.want(d.Codes == v.Codec.Codes && d.Codebooks == groups, "speech tokenizer",
