@@ -6,7 +6,8 @@
 //
 // The views model, structure, layers, head and vocab read headers and JSON files only, never the weights. forward runs
 // one small batch and shows every stage; quant shows how each layer is quantized, or for a float checkpoint what the
-// experiment would do. Nothing is written, except to -out.
+// experiment would do. -run looks at the furthest checkpoint of a run: packed, distilled, calibrated or student. Nothing is
+// written, except to -out.
 package main
 
 import (
