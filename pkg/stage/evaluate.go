@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/qakd/qakd/internal/fsx"
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/distill"
@@ -108,6 +109,7 @@ func (r *Run) measure(ctx context.Context, b *eval.Bench, name, dir string) (eva
 	if err != nil {
 		return eval.Row{}, err
 	}
+	defer tensor.Trim() // decoding leaves blocks of every size
 	defer m.Close()
 	qat.KeepDense(m, true)
 	row, err := b.Row(ctx, name, m)

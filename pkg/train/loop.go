@@ -103,6 +103,10 @@ func (r *run) train(ctx context.Context) error {
 			}
 			report.Values = append(report.Values, held...)
 		}
+		if n := r.Config.TrimEvery; n > 0 && r.state.Step%n == 0 {
+			tensor.Trim()
+			report.Values = append(report.Values, anonymous()...)
+		}
 		if err := r.tracker.Step(report); err != nil {
 			return err
 		}
@@ -110,9 +114,6 @@ func (r *run) train(ctx context.Context) error {
 			if err := r.checkpoint(); err != nil {
 				return err
 			}
-		}
-		if n := r.Config.TrimEvery; n > 0 && r.state.Step%n == 0 {
-			tensor.Trim()
 		}
 	}
 	return nil
