@@ -1,4 +1,4 @@
-// The C side of fakequant.cpp.
+// The C side of fakequant.hpp.
 #pragma once
 #include "shim.h"
 #ifdef __cplusplus

@@ -1,3 +1,4 @@
+#pragma once
 #include "shim.hpp"
 
 extern "C" {

@@ -1,3 +1,4 @@
+#pragma once
 #include "fakequant.h"
 #include "shim.hpp"
 #include "wide.hpp"

@@ -1,3 +1,4 @@
+#pragma once
 #include "shim.hpp"
 
 #include <ATen/core/grad_mode.h>

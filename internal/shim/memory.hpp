@@ -1,3 +1,4 @@
+#pragma once
 #include "shim.hpp"
 
 #include <c10/core/Allocator.h>
