@@ -12,7 +12,11 @@ import (
 // pass each way. x, scale and zero (or nil) are contiguous float32 on the CPU ([Fusible]); scale and zero have one
 // element for each group of consecutive elements of x.
 func (s *Scope) FakeQuantize(x, scale, zero *ts.Tensor, qmin, qmax float64) *ts.Tensor {
-	s.admit("fake_quantize", x, scale)
+	args := []*ts.Tensor{x, scale}
+	if zero != nil {
+		args = append(args, zero)
+	}
+	s.admit("fake_quantize", args...)
 	t, err := shim.FakeQuantize(x, scale, zero, qmin, qmax)
 	return s.result("fake_quantize", t, err, x, scale, zero)
 }

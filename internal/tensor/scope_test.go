@@ -136,6 +136,10 @@ func TestMisuseIsAnError(t *testing.T) {
 		{"nil", func(s *Scope) { s.Add(s.Ones(gotch.Float, 1), nil) }, []string{"add: argument 2 is nil"}},
 		{"nil weight", func(s *Scope) { s.Linear(s.Ones(gotch.Float, 1), nil, nil) }, []string{"linear: argument 2 is nil"}},
 		{"nil in list", func(s *Scope) { s.Cat(0, nil) }, []string{"cat: argument 1 is nil"}},
+		{"dropped zero point", func(s *Scope) {
+			one := s.Ones(gotch.Float, 1)
+			s.FakeQuantize(one, one, dropped, -8, 7)
+		}, []string{"fake_quantize: argument 3 has been dropped"}},
 		{"dropped", func(s *Scope) { s.Neg(dropped) }, []string{"neg: argument 1 has been dropped"}},
 		{"undefined", func(s *Scope) { s.Neg(ts.None) }, []string{"neg"}},
 		{"undefined sum", func(s *Scope) { s.Sum(ts.None) }, []string{"sum"}},

@@ -27,18 +27,6 @@ func (kv *KVCache) Keep(c *Context, ids *ts.Tensor) {
 	kv.k, kv.v = c.Release(k), c.Release(v)
 }
 
-// Len is the number of rows held.
-func (kv *KVCache) Len() int64 {
-	if kv.k == nil {
-		return 0
-	}
-	size, err := kv.k.Size()
-	if err != nil {
-		return 0
-	}
-	return size[2]
-}
-
 // Close frees the rows; the cache is then empty.
 func (kv *KVCache) Close() {
 	if kv.k != nil {

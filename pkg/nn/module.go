@@ -1,10 +1,6 @@
 package nn
 
-import (
-	"fmt"
-
-	"github.com/sugarme/gotch/ts"
-)
+import "github.com/sugarme/gotch/ts"
 
 // Initial values of a parameter that is not loaded.
 type Initial int
@@ -79,16 +75,6 @@ func Slots(m Module) []*Slot {
 	var out []*Slot
 	m.Visit(Visitor{Slot: func(s *Slot) { out = append(out, s) }})
 	return out
-}
-
-// EachProjection calls f with every slot and stops at the first error, which gets the path.
-func EachProjection(m Module, f func(path string, s *Slot) error) error {
-	for _, s := range Slots(m) {
-		if err := f(s.Path, s); err != nil {
-			return fmt.Errorf("%s: %w", s.Path, err)
-		}
-	}
-	return nil
 }
 
 // Close frees m's parameters.
