@@ -96,6 +96,9 @@ func (t *TalkerConfig) validateIDs(p *problems) {
 	}
 }
 
+// Far above any published model: 28 layers, 16 groups.
+const mostLayers, mostGroups = 1024, 256
+
 func (s *Stack) validate(p *problems, at string) {
 	for _, f := range []struct {
 		key string
@@ -104,7 +107,9 @@ func (s *Stack) validate(p *problems, at string) {
 		{"num_attention_heads", s.Heads}, {"num_key_value_heads", s.KVHeads}, {"head_dim", s.HeadDim}, {"vocab_size", s.Vocab}} {
 		p.want(f.v > 0, at+f.key, f.v, "a positive number")
 	}
-	p.want(s.Groups >= 2, at+"num_code_groups", s.Groups, "at least 2")
+	// A corrupt count must not declare modules until the memory is full.
+	p.want(s.Layers <= mostLayers, at+"num_hidden_layers", s.Layers, "at most %d", mostLayers)
+	p.want(s.Groups >= 2 && s.Groups <= mostGroups, at+"num_code_groups", s.Groups, "2 to %d", mostGroups)
 	p.want(s.KVHeads <= 0 || s.Heads%s.KVHeads == 0, at+"num_key_value_heads", s.KVHeads, "a divisor of num_attention_heads %d", s.Heads)
 	p.want(s.HeadDim%2 == 0, at+"head_dim", s.HeadDim, "an even number")
 	p.want(s.Eps > 0, at+"rms_norm_eps", s.Eps, "a positive number")
