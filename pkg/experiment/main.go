@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -70,8 +71,8 @@ func Main(fs *flag.FlagSet, args []string, run func(ctx context.Context) error) 
 		err = run(ctx)
 		stop()
 	}
-	if err != nil {
-		fmt.Fprintf(fs.Output(), "%s: %v\n", fs.Name(), err)
+	if err != nil { // a package of the program's name has put that name in front already
+		fmt.Fprintf(fs.Output(), "%s: %s\n", fs.Name(), strings.TrimPrefix(err.Error(), fs.Name()+": "))
 	}
 	return ExitCode(err)
 }

@@ -46,6 +46,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"", nil, 0, ""},
 		{"", io.ErrUnexpectedEOF, 1, "prog: unexpected EOF\n"},
+		{"", fmt.Errorf("prog: run: %w", io.EOF), 1, "prog: run: EOF\n"},
 		{"", experiment.Usagef("unknown view %q", "x"), 2, "prog: unknown view \"x\"\n"},
 		{"", fmt.Errorf("at step 3: %w", context.Canceled), 130, "prog: at step 3: context canceled\n"},
 		{"-nope", nil, 2, "flag provided but not defined: -nope\n"},

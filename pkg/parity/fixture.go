@@ -70,7 +70,9 @@ func openFixture(dir string) (*fixture, error) {
 	if err := readJSON(f.path("manifest.json"), &manifest); err != nil {
 		return nil, err
 	}
-	f.tensors = manifest.Tensors
+	if f.tensors = manifest.Tensors; len(f.tensors) == 0 {
+		return nil, fmt.Errorf("parity: %s: no tensors, want a list of goldens", f.path("manifest.json"))
+	}
 	if err := readJSON(f.path("grad_norms.json"), &f.norms); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -145,6 +146,34 @@ func TestErrors(t *testing.T) {
 	}
 	if _, err := Run(dir); err == nil || !strings.Contains(err.Error(), "model-00003-of-00005.safetensors") {
 		t.Errorf("error %v, want the missing shard", err)
+	}
+}
+
+// A folder in which nothing can be compared must not pass for one in which everything is right.
+func TestNothingToCompare(t *testing.T) {
+	dir := copied(t, "tiny-sharded")
+	golden := filepath.Join(dir, "golden")
+	if err := os.Remove(filepath.Join(golden, "sft.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	res, err := Run(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(res.Absent, func(n string) bool { return strings.HasPrefix(n, "grad_norms.json") }) {
+		t.Errorf("the norms of gradients that are not computed are not among the absent: %v", res.Absent)
+	}
+	if err := os.Remove(filepath.Join(golden, "code_predictor.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(dir); err == nil || !strings.Contains(err.Error(), golden+" has a manifest, but none") {
+		t.Errorf("error %v without golden files, want one that names the folder", err)
+	}
+	if err := os.WriteFile(filepath.Join(golden, "manifest.json"), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(dir); err == nil || !strings.Contains(err.Error(), "manifest.json: no tensors") {
+		t.Errorf("error %v with an empty manifest, want one that names it", err)
 	}
 }
 

@@ -17,7 +17,7 @@ type Result struct {
 	Failed      int      `json:"failed"`
 	Unsupported []string `json:"unsupported"` // file/name of goldens that nothing here computes
 	Inputs      []string `json:"inputs"`      // file/name of goldens that were taken as inputs
-	Absent      []string `json:"absent"`      // file/name of goldens whose file is not in the folder
+	Absent      []string `json:"absent"`      // file/name of goldens whose file, or that of their inputs, is not in the folder
 	Checks      []Check  `json:"checks"`
 }
 
@@ -48,12 +48,12 @@ func Run(dir string) (*Result, error) {
 	defer f.close()
 	res := &Result{Unsupported: []string{}, Inputs: []string{}, Absent: []string{}, Checks: []Check{}}
 	got := make(map[string]results)
-	for file, s := range sections {
+	for _, file := range sortedKeys(sections) {
 		if !f.there[file] {
 			continue
 		}
-		if got[file], err = f.section(s, file); err != nil {
-			return nil, fmt.Errorf("parity: %s: %w", file, err)
+		if got[file], err = f.section(sections[file], file); err != nil {
+			return nil, err
 		}
 	}
 	for _, e := range f.tensors {
@@ -71,10 +71,17 @@ func Run(dir string) (*Result, error) {
 			res.Unsupported = append(res.Unsupported, name)
 		}
 	}
-	if sft := got["sft.safetensors"]; len(sft) > 0 { // the norms are of the gradients computed there
-		for _, c := range f.checkNorms(sft) {
+	if f.there["sft.safetensors"] { // the norms are of the gradients computed there
+		for _, c := range f.checkNorms(got["sft.safetensors"]) {
 			res.add(c)
 		}
+	} else {
+		for _, mode := range sortedKeys(f.norms) {
+			res.Absent = append(res.Absent, "grad_norms.json/"+mode)
+		}
+	}
+	if len(res.Checks) == 0 && len(res.Absent) > 0 {
+		return nil, fmt.Errorf("parity: %s has a manifest, but none of the golden files in it that can be compared", filepath.Dir(f.path("manifest.json")))
 	}
 	return res, nil
 }
@@ -95,14 +102,17 @@ func (f *fixture) section(s section, file string) (results, error) {
 	}
 	m, err := talker.Load(f.checkpoint(), talker.Options{DType: dtype})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("parity: %w", err)
 	}
 	defer m.Close()
 	out := results{}
 	err = nn.Run(func(c *nn.Context) error {
 		return s.run(c, &inputs{f: f, c: c, m: m, file: file, out: out})
 	})
-	return out, err
+	if err != nil {
+		return nil, fmt.Errorf("parity: %s: %w", file, err)
+	}
+	return out, nil
 }
 
 // names of a golden file in the manifest, nil for none.
