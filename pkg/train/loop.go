@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/qakd/qakd/internal/rng"
 	"github.com/qakd/qakd/internal/tensor"
@@ -104,6 +105,7 @@ func (r *run) train(ctx context.Context) error {
 			report.Values = append(report.Values, held...)
 		}
 		if n := r.Config.TrimEvery; n > 0 && r.state.Step%n == 0 {
+			debug.FreeOSMemory() // Go's share: without it the reading depends on when the collector ran last
 			tensor.Trim()
 			report.Values = append(report.Values, anonymous()...)
 		}
