@@ -62,8 +62,9 @@ func (b *Bench) Row(ctx context.Context, name string, m *talker.Model) (Row, err
 	}
 	row := Row{Name: name, KL: d.NatsPerFrame(), KLByCodebook: d.KL, Agreement0: d.Agreement[0]}
 	for _, a := range d.Agreement[1:] {
-		row.AgreementCP += a / float64(len(d.Agreement)-1)
+		row.AgreementCP += a
 	}
+	row.AgreementCP /= float64(len(d.Agreement) - 1)
 	if b.cfg.FreeRun == 0 {
 		return row, nil
 	}
