@@ -61,12 +61,10 @@ func run(w io.Writer, f experiment.Flags, name string, o inspect.Options) error 
 		return err
 	}
 	if f.DryRun {
-		return resolved.Print(w)
+		return stage.PrintValues(w, resolved, f.JSON)
 	}
-	if f.Out != "" {
-		if _, err := os.Lstat(f.Out); err == nil {
-			return fmt.Errorf("-out %s is there already, want a path that is not", f.Out)
-		}
+	if err := stage.Vacant(f.Out); err != nil {
+		return err
 	}
 	if dir, err = checkpoint(dir, f.Run, e.Model); err != nil {
 		return err
@@ -102,6 +100,7 @@ func checkpoint(model, run, fromExperiment string) (string, error) {
 				return dir, nil
 			}
 		}
+		return "", fmt.Errorf("run folder %s has no checkpoint (packed, distilled, calibrated or student)", run)
 	}
 	if fromExperiment != "" {
 		return fromExperiment, nil

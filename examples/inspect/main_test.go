@@ -70,9 +70,12 @@ func TestErrors(t *testing.T) {
 // TestCheckpoint: -model, then the furthest of the run, then the experiment's model.
 func TestCheckpoint(t *testing.T) {
 	dir := t.TempDir()
+	if got, err := checkpoint("", dir, "e"); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a run without a checkpoint: %q, %v, want an error that names it", got, err)
+	}
 	for _, tt := range []struct{ make, model, run, want string }{
 		{"", "m", dir, "m"},
-		{"", "", dir, "e"},
+		{"", "", "", "e"},
 		{stage.StudentDir, "", dir, filepath.Join(dir, stage.StudentDir)},
 		{stage.PackedDir, "", dir, filepath.Join(dir, stage.PackedDir)},
 	} {

@@ -31,7 +31,9 @@ func run(w io.Writer, fixture string, asJSON bool) error {
 	if fixture == "" {
 		return experiment.Usagef("-fixture is missing, want a folder with checkpoint/ and golden/")
 	}
-	tensor.SetThreads(1)
+	if err := tensor.SetThreads(1); err != nil {
+		return err
+	}
 	res, err := parity.Run(fixture)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -32,19 +33,22 @@ func main() {
 	os.Exit(experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return run(ctx, f) }))
 }
 
-func run(ctx context.Context, f experiment.Flags) error {
+func run(ctx context.Context, f experiment.Flags) (err error) {
 	e, resolved, err := stage.Resolve(f)
 	if err != nil {
 		return err
 	}
+	if e.Model != "" || e.Device != "auto" && e.Device != "cpu" {
+		return experiment.Usagef("model is %q and device %q, want none and cpu: pretrain starts from nothing, on the CPU", e.Model, e.Device)
+	}
 	if f.DryRun {
-		return resolved.Print(os.Stdout)
+		return stage.PrintValues(os.Stdout, resolved, f.JSON)
 	}
 	lock, err := fsx.Claim(f.RunDir(), f.Resume)
 	if err != nil {
 		return err
 	}
-	defer lock.Release()
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	settings := filepath.Join(f.RunDir(), "settings")
 	if err := os.MkdirAll(settings, 0o755); err != nil {
 		return err
@@ -115,7 +119,7 @@ func learn(ctx context.Context, e stage.Experiment, m *talker.Model, f experimen
 	e.Train.Seed = e.Seed
 	loop := train.Loop{
 		Config: e.Train, Objective: objective, Data: set,
-		Dir: filepath.Join(f.RunDir(), stage.CheckpointsDir), Resume: f.Resume,
+		Dir: filepath.Join(f.RunDir(), stage.CheckpointsDir), Resume: f.Resume, Settings: train.SettingsOf(e.Distill),
 		Tracker: e.Train.Tracker(filepath.Join(f.RunDir(), stage.MetricsFile), os.Stderr, "pretrain"),
 		Evaluate: func(ctx context.Context, _ int) (train.Evaluation, error) {
 			s, err := score(ctx, m, held, e.Eval.Batch, demo.Straight)

@@ -19,7 +19,7 @@ type Row struct {
 	EOSErrors     float64   `json:"eos_errors"`      // share, see Durations; 0 without free-running speech
 	DurationRatio float64   `json:"duration_ratio"`  // 0 without free-running speech
 	Bytes         int64     `json:"bytes"`           // of the checkpoint's folder on disk
-	BitsPerWeight float64   `json:"bits_per_weight"` // of the quantized layers: codes, scales, zero points
+	BitsPerWeight float64   `json:"bits_per_weight"` // of the quantized layers: codes, scales, zero points; the teacher: as stored
 }
 
 // Bench measures models against one teacher on the same utterances.

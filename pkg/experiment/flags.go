@@ -13,7 +13,7 @@ type Flags struct {
 	Model      string   // checkpoint folder; "" for the experiment's
 	Out        string   // where the result goes; "" for the run folder
 	Run        string   // run folder; "" for runs/<experiment>
-	Device     string   // auto, cpu, cuda:0
+	Device     string   // auto, cpu, cuda:0; "" for the experiment's
 	Resume     bool     // continue an occupied run folder
 	DryRun     bool     // print the resolved experiment and stop
 	JSON       bool     // the result as one JSON object on stdout
@@ -21,9 +21,6 @@ type Flags struct {
 
 // Register adds the flags to fs; a program may add more of its own.
 func (f *Flags) Register(fs *flag.FlagSet) {
-	if f.Device == "" {
-		f.Device = "auto"
-	}
 	fs.StringVar(&f.Config, "config", f.Config, "experiments `file` (default ./"+DefaultFile+", else the built-in copy)")
 	fs.StringVar(&f.Experiment, "experiment", f.Experiment, "`name` of the experiment")
 	fs.Func("set", "override a value: `key=value` (repeatable)", func(s string) error {
@@ -33,7 +30,7 @@ func (f *Flags) Register(fs *flag.FlagSet) {
 	fs.StringVar(&f.Model, "model", f.Model, "checkpoint `folder` (default: the experiment's)")
 	fs.StringVar(&f.Out, "out", f.Out, "`path` of the result (default: inside the run folder)")
 	fs.StringVar(&f.Run, "run", f.Run, "run `folder` (default runs/<experiment>)")
-	fs.StringVar(&f.Device, "device", f.Device, "`device`: auto, cpu, cuda:0")
+	fs.StringVar(&f.Device, "device", f.Device, "`device`: auto, cpu, cuda:0 (default: the experiment's)")
 	fs.BoolVar(&f.Resume, "resume", f.Resume, "continue what the run folder holds")
 	fs.BoolVar(&f.DryRun, "dry-run", f.DryRun, "print every value and its origin, then stop")
 	fs.BoolVar(&f.JSON, "json", f.JSON, "print the result as one JSON object on stdout")

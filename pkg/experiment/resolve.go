@@ -22,16 +22,16 @@ const BuiltIn = "built-in"
 
 // Value is one leaf of a resolved configuration.
 type Value struct {
-	Key    string // dotted, e.g. weight.group_size
-	Value  string // as TOML
-	Origin string // "built-in", "[default]", "[experiment.NAME]" or "-set"
+	Key    string `json:"key"`    // dotted, e.g. weight.group_size
+	Value  string `json:"value"`  // as TOML
+	Origin string `json:"origin"` // "built-in", "[default]", "[experiment.NAME]" or "-set"
 }
 
-// Resolved is an experiment with everything laid over it.
+// Resolved is an experiment with everything laid over it; its JSON form is what -dry-run -json prints.
 type Resolved struct {
-	Name   string
-	File   string
-	Values []Value // in the order of the struct's fields
+	Name   string  `json:"experiment"`
+	File   string  `json:"file"`
+	Values []Value `json:"values"` // in the order of the struct's fields
 	config any
 }
 

@@ -15,8 +15,14 @@ func (r *Run) Convert() error {
 	if !r.has(DistilledDir) {
 		return fmt.Errorf("%s is not there: run the distill stage first", r.path(DistilledDir))
 	}
-	_, err := r.pack(DistilledDir, r.path(PackedDir))
-	return err
+	res, err := r.pack(DistilledDir, r.path(PackedDir))
+	if err != nil {
+		return err
+	}
+	for _, part := range res.Missing {
+		r.logf("convert: the teacher has no %s, so %s has none", part, r.path(PackedDir))
+	}
+	return nil
 }
 
 // pack converts the student in an entry of the run folder and saves it at to.

@@ -3,9 +3,12 @@ package stage
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/demo"
+	"github.com/qakd/qakd/pkg/talker"
 )
 
 // Data says where utterances come from: JSONL files (package data), or with the demo teacher its synthetic language.
@@ -31,7 +34,9 @@ func (d Data) files() map[demo.Split]string {
 
 func (d Data) validate(model string) error {
 	var errs []error
-	for split, path := range d.files() {
+	files := d.files()
+	for _, split := range slices.Sorted(maps.Keys(files)) {
+		path := files[split]
 		switch {
 		case model == "" && path != "":
 			errs = append(errs, fmt.Errorf("%v is %q, want none: the demo teacher reads its own language (set model)", split, path))
@@ -48,18 +53,52 @@ func (d Data) validate(model string) error {
 	return errors.Join(errs...)
 }
 
-// set opens a split; n limits the utterances, 0 does not.
-func (e Experiment) set(split demo.Split, n int) (data.Set, error) {
+// readData reads the files of all splits and checks every utterance against the teacher: a bad line or a missing file is
+// an error now, not after hours of training.
+func (r *Run) readData() error {
+	if r.Experiment.Model == "" {
+		return nil
+	}
+	r.lists = map[demo.Split]data.List{}
+	files := r.Experiment.Data.files()
+	for _, split := range slices.Sorted(maps.Keys(files)) {
+		list, err := data.ReadFile(files[split])
+		if err != nil {
+			return err
+		}
+		for _, u := range list {
+			if err := readable(r.Teacher.Config, u); err != nil {
+				return fmt.Errorf("%s: %w", files[split], err)
+			}
+		}
+		r.lists[split] = list
+	}
+	return nil
+}
+
+// readable tells why a model cannot be trained on an utterance, or cannot speak its text.
+func readable(cfg *talker.Config, u data.Utterance) error {
+	if _, err := talker.TrainingRows(cfg, u); err != nil {
+		return err
+	}
+	voice, err := cfg.PresetVoice(u.Speaker)
+	if err != nil {
+		return err
+	}
+	_, err = talker.DecodingRows(cfg, talker.Request{ID: u.ID, Text: u.Text, Voice: &voice, Language: u.Language})
+	return err
+}
+
+// set is a split; n limits the utterances, 0 does not.
+func (r *Run) set(split demo.Split, n int) (data.Set, error) {
+	e := r.Experiment
 	if e.Model == "" {
 		if split == demo.Distillation {
 			n = e.Data.DemoDistillation
 		}
 		return demo.New().Set(split, uint64(e.Seed), n)
 	}
-	list, err := data.ReadFile(e.Data.files()[split])
-	if err != nil {
-		return nil, err
-	}
+	list := r.lists[split]
 	if n > 0 && n < list.Len() {
 		list = list[:n]
 	}
@@ -67,8 +106,8 @@ func (e Experiment) set(split demo.Split, n int) (data.Set, error) {
 }
 
 // utterances of a split, at most n.
-func (e Experiment) utterances(split demo.Split, n int) (data.List, error) {
-	set, err := e.set(split, n)
+func (r *Run) utterances(split demo.Split, n int) (data.List, error) {
+	set, err := r.set(split, n)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/calib"
+	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/eval"
@@ -42,6 +43,13 @@ func (r *Run) Evaluate(ctx context.Context) (*Summary, error) {
 		return nil, err
 	}
 	if teacher.Bytes, err = fsx.DirSize(r.source); err != nil {
+		return nil, err
+	}
+	plan, err := qat.NewPlan(r.Teacher, r.Experiment.Quant)
+	if err != nil {
+		return nil, err
+	}
+	if teacher.BitsPerWeight, err = storedBits(r.source, plan); err != nil {
 		return nil, err
 	}
 	s.Rows = append(s.Rows, teacher)
@@ -81,8 +89,26 @@ func (r *Run) Evaluate(ctx context.Context) (*Summary, error) {
 	return s, s.write(r.path(SummaryFile))
 }
 
+// storedBits is what a weight of the plan's layers takes in the float checkpoint at dir.
+func storedBits(dir string, plan *qat.Plan) (float64, error) {
+	src, err := ckpt.Open(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer src.Close()
+	var size int64
+	for _, l := range plan.Layers {
+		info, ok := src.Info(l.Path + ".weight")
+		if !ok {
+			return 0, fmt.Errorf("%s has no tensor %q", dir, l.Path+".weight")
+		}
+		size += info.Bytes
+	}
+	return 8 * float64(size) / float64(max(plan.Params(), 1)), nil
+}
+
 func (r *Run) bench(ctx context.Context) (*eval.Bench, error) {
-	us, err := r.Experiment.utterances(demo.Evaluation, r.Experiment.Eval.Utterances)
+	us, err := r.utterances(demo.Evaluation, r.Experiment.Eval.Utterances)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +122,7 @@ func (r *Run) bench(ctx context.Context) (*eval.Bench, error) {
 
 // selection is a probe on the utterances that choose between students.
 func (r *Run) selection(ctx context.Context) (*distill.Probe, error) {
-	us, err := r.Experiment.utterances(demo.Selection, r.Experiment.Data.SelectionSize)
+	us, err := r.utterances(demo.Selection, r.Experiment.Data.SelectionSize)
 	if err != nil {
 		return nil, err
 	}

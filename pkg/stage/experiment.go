@@ -3,6 +3,7 @@ package stage
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/distill"
@@ -40,8 +41,8 @@ func Default() Experiment {
 func (e Experiment) Validate() error {
 	var errs []error
 	section := func(name string, err error) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		for _, e := range violations(err) {
+			errs = append(errs, fmt.Errorf("%s: %s", name, strings.TrimPrefix(strings.TrimPrefix(e.Error(), "qat: "), "quant: ")))
 		}
 	}
 	if _, err := e.TensorType(); err != nil {
@@ -57,4 +58,20 @@ func (e Experiment) Validate() error {
 	section("distill", e.Distill.Validate())
 	section("eval", e.Eval.Validate())
 	return errors.Join(errs...)
+}
+
+// violations takes apart what errors.Join put together, so that each line names its section.
+func violations(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, violations(e)...)
+	}
+	return out
 }

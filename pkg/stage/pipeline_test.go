@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,9 @@ func TestPipelineIsOne(t *testing.T) {
 	must(t, err)
 	must(t, all(t, ctx, r))
 	must(t, r.Convert())
+	if log := fmt.Sprint(r.Log); !strings.Contains(log, "no speech tokenizer") {
+		t.Errorf("nothing says that the teacher has no speech tokenizer:\n%s", log)
+	}
 	summary, err := r.Evaluate(ctx)
 	must(t, err)
 	must(t, r.Close())
@@ -129,6 +133,9 @@ func checkSummary(t *testing.T, s *stage.Summary) {
 	}
 	if s.Rows[0].KL != 0 || s.Rows[0].DurationRatio != 1 {
 		t.Errorf("the teacher against itself: KL %v, duration %v", s.Rows[0].KL, s.Rows[0].DurationRatio)
+	}
+	if bits := s.Rows[0].BitsPerWeight; bits != 16 {
+		t.Errorf("%v bits per weight of the teacher, want 16 (bf16)", bits)
 	}
 	if bits := s.Rows[4].BitsPerWeight; bits != 4.5 {
 		t.Errorf("%v bits per weight, want 4.5 (INT4, groups of 32)", bits)

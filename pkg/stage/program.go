@@ -46,9 +46,9 @@ func (p Program) run(ctx context.Context, f experiment.Flags) (err error) {
 		return err
 	}
 	if f.DryRun {
-		return dryRun(os.Stdout, e, resolved)
+		return dryRun(os.Stdout, e, resolved, f.JSON)
 	}
-	if err := vacant(f.Out); err != nil {
+	if err := Vacant(f.Out); err != nil {
 		return err
 	}
 	if p.Again {
@@ -82,8 +82,8 @@ func (p Program) run(ctx context.Context, f experiment.Flags) (err error) {
 	return nil
 }
 
-// vacant wants nothing at -out: it is checked before hours of work, not after.
-func vacant(out string) error {
+// Vacant wants nothing at -out: it is checked before hours of work, not after.
+func Vacant(out string) error {
 	if out == "" {
 		return nil
 	}
@@ -106,11 +106,16 @@ func (r *Run) deliver(entry, out string) error {
 	return fsx.PublishDir(out, func(tmp string) error { return os.CopyFS(tmp, os.DirFS(from)) })
 }
 
-// dryRun prints every value with its origin and the plan of the layers. It reads headers only.
-func dryRun(w io.Writer, e Experiment, resolved *experiment.Resolved) error {
-	if err := resolved.Print(w); err != nil {
-		return err
+// PrintValues is what -dry-run prints of an experiment: every value with its origin, as a table or as JSON.
+func PrintValues(w io.Writer, r *experiment.Resolved, asJSON bool) error {
+	if asJSON {
+		return report.JSON(w, r)
 	}
+	return r.Print(w)
+}
+
+// dryRun prints every value with its origin and the plan of the layers. It reads headers only.
+func dryRun(w io.Writer, e Experiment, resolved *experiment.Resolved, asJSON bool) error {
 	source, err := e.source()
 	if err != nil {
 		return err
@@ -125,6 +130,15 @@ func dryRun(w io.Writer, e Experiment, resolved *experiment.Resolved) error {
 	}
 	plan, err := qat.NewPlan(m, e.Quant)
 	if err != nil {
+		return err
+	}
+	if asJSON {
+		return report.JSON(w, struct {
+			*experiment.Resolved
+			Plan *qat.Plan `json:"plan"`
+		}{resolved, plan})
+	}
+	if err := resolved.Print(w); err != nil {
 		return err
 	}
 	return PlanTable(plan).Text(w)

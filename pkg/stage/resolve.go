@@ -16,7 +16,7 @@ func Resolve(f experiment.Flags) (Experiment, *experiment.Resolved, error) {
 	if f.Model != "" {
 		sets = append(sets, "model="+f.Model)
 	}
-	if f.Device != "" && f.Device != "auto" {
+	if f.Device != "" {
 		sets = append(sets, "device="+f.Device)
 	}
 	e := Default()

@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/experiment"
 	"github.com/qakd/qakd/pkg/qat"
@@ -46,6 +48,7 @@ type Run struct {
 	resume bool
 	began  time.Time
 	lock   *fsx.Lock
+	lists  map[demo.Split]data.List // the files of utterances; nil for the demo teacher
 }
 
 // Open claims the run folder for stages that make products (entries of the folder) and loads the teacher. A folder that
@@ -57,15 +60,15 @@ func Open(e Experiment, resolved *experiment.Resolved, dir string, resume bool, 
 	}
 	r.resume = resume
 	if r.lock, err = fsx.Claim(r.Dir, resume, products...); err != nil {
-		if errors.Is(err, fsx.ErrOccupied) {
-			err = fmt.Errorf("%w (-resume continues it, -run names another folder)", err)
-		}
 		return nil, err
 	}
 	if err := r.agree(resolved); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	if r.Teacher, err = r.load(r.source); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	if err := r.readData(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
@@ -97,6 +100,8 @@ func (r *Run) agree(resolved *experiment.Resolved) error {
 		return fsx.WriteBytes(path, text)
 	case err != nil:
 		return err
+	case string(have) != string(text) && !r.begun(): // a run that failed before its first result binds nobody
+		return fsx.WriteBytes(path, text)
 	case string(have) != string(text):
 		return fmt.Errorf("%s: the run was begun with another experiment: %s (-run names another folder)", path, firstDifference(have, text))
 	}
@@ -112,6 +117,11 @@ func (r *Run) Close() error {
 		return r.lock.Release()
 	}
 	return nil
+}
+
+// begun tells whether the folder holds anything that was made with its experiment.
+func (r *Run) begun() bool {
+	return slices.ContainsFunc([]string{StudentDir, ResultFile, CalibratedDir, CheckpointsDir, DistilledDir, PackedDir}, r.has)
 }
 
 func (r *Run) path(entry string) string { return filepath.Join(r.Dir, entry) }
@@ -146,7 +156,9 @@ func (e Experiment) Setup() (gotch.Device, error) {
 	if threads == 0 {
 		threads = runtime.NumCPU()
 	}
-	tensor.SetThreads(threads)
+	if err := tensor.SetThreads(threads); err != nil {
+		return gotch.CPU, err
+	}
 	return tensor.Device(e.Device)
 }
 

@@ -30,7 +30,7 @@ type Config struct {
 	LogEvery        int `toml:"log_every"`        // steps between lines of plain progress
 	TrimEvery       int `toml:"trim_every"`       // steps between returning freed memory to the system; 0: never
 
-	Seed  int64        `toml:"seed"` // of the data order and of all randomness in a step
+	Seed  int64        `toml:"-"` // of the data order and of all randomness in a step; a run has one for all its parts
 	Optim optim.Config `toml:"optim"`
 }
 
@@ -60,10 +60,7 @@ func (c Config) Validate() error {
 	atLeast("eval_every", c.EvalEvery, 0)
 	atLeast("log_every", c.LogEvery, 1)
 	atLeast("trim_every", c.TrimEvery, 0)
-	if err := c.Optim.Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("optim: %w", err))
-	}
-	return errors.Join(errs...)
+	return errors.Join(errors.Join(errs...), c.Optim.Validate()) // which says "optim:" itself
 }
 
 // Tracker records a run in the file metrics (see track.JSONL) and shows it on w under name.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/data"
@@ -21,6 +22,7 @@ func (l *Loop) prepare() (*run, error) {
 		return nil, fmt.Errorf("train: %w", err)
 	}
 	settings := SettingsOf(l.Config)
+	settings["seed"] = strconv.FormatInt(l.Config.Seed, 10)
 	maps.Copy(settings, l.Settings)
 	r := &run{Loop: l, sampler: sampler, tracker: l.Tracker, state: State{
 		Format: 1, Seed: l.Config.Seed, Settings: settings, Hash: settings.Hash(),
