@@ -111,18 +111,29 @@ func SHA256(path string) (string, error) {
 }
 
 // DirSize returns the sum of the sizes in bytes of all regular files under
-// root, which may also be a single file.
+// root, which may also be a single file. Links count as what they lead to:
+// download caches keep the files of a folder elsewhere.
 func DirSize(root string) (int64, error) {
+	info, err := os.Stat(root)
+	switch {
+	case err != nil:
+		return 0, err
+	case info.Mode().IsRegular():
+		return info.Size(), nil
+	case !info.IsDir():
+		return 0, nil
+	}
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return 0, err
+	}
 	var total int64
-	err := filepath.WalkDir(root, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
+	for _, e := range entries {
+		n, err := DirSize(filepath.Join(root, e.Name()))
+		if err != nil {
+			return 0, err
 		}
-		st, err := d.Info()
-		if err == nil {
-			total += st.Size()
-		}
-		return err
-	})
-	return total, err
+		total += n
+	}
+	return total, nil
 }

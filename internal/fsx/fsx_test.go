@@ -123,6 +123,13 @@ func TestPublishDir(t *testing.T) {
 	if n, err := fsx.DirSize(parent); err != nil || n != 5 {
 		t.Errorf("DirSize %d, %v; want 5", n, err)
 	}
+	linked := t.TempDir()
+	if err := os.Symlink(parent, filepath.Join(linked, "folder")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := fsx.DirSize(linked); err != nil || n != 5 {
+		t.Errorf("DirSize through a link %d, %v; want 5", n, err)
+	}
 }
 
 func TestClaim(t *testing.T) {

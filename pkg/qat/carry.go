@@ -1,7 +1,6 @@
 package qat
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,33 +24,44 @@ func isWeights(name string) bool {
 }
 
 // carryFiles copies what a source folder holds besides its weights and config.json: tokenizer files, generation and
-// preprocessor settings, the folder speech_tokenizer with its own weights. Names that begin with a dot stay behind. It
-// returns the copied paths, relative and with slashes, in order.
-func carryFiles(dst, src string, folders bool) (copied []string, err error) {
-	err = filepath.WalkDir(src, func(path string, d fs.DirEntry, err error) error {
+// preprocessor settings, the folder speech_tokenizer with its own weights. Links are followed (download caches keep files
+// elsewhere), names that begin with a dot stay behind. It returns the copied paths, relative and with slashes, in order.
+func carryFiles(dst, src string, folders bool) ([]string, error) { return carryFolder(dst, src, ".", folders) }
+
+// carryFolder is carryFiles for the folder rel of src.
+func carryFolder(dst, src, rel string, folders bool) (copied []string, err error) {
+	entries, err := os.ReadDir(filepath.Join(src, rel))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		name := filepath.Join(rel, e.Name())
+		if strings.HasPrefix(e.Name(), ".") || rel == "." && (ownFiles[name] || isWeights(name)) {
+			continue
+		}
+		from, to := filepath.Join(src, name), filepath.Join(dst, name)
+		info, err := os.Stat(from)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		rel, err := filepath.Rel(src, path)
-		if err != nil || rel == "." {
-			return err
-		}
-		info, err := os.Stat(path) // through a link: download caches keep files elsewhere
-		if err != nil {
-			return err
-		}
-		hidden := strings.HasPrefix(d.Name(), ".")
-		if info.IsDir() {
-			if hidden || !folders {
-				return fs.SkipDir
+		if !info.IsDir() {
+			copied = append(copied, filepath.ToSlash(name))
+			if err := fsx.CopyFile(to, from); err != nil {
+				return nil, err
 			}
-			return os.MkdirAll(filepath.Join(dst, rel), 0o755)
+			continue
 		}
-		if hidden || filepath.Dir(rel) == "." && (ownFiles[rel] || isWeights(rel)) {
-			return nil
+		if !folders {
+			continue
 		}
-		copied = append(copied, filepath.ToSlash(rel))
-		return fsx.CopyFile(filepath.Join(dst, rel), path)
-	})
-	return copied, err
+		if err := os.MkdirAll(to, 0o755); err != nil {
+			return nil, err
+		}
+		inside, err := carryFolder(dst, src, name, folders)
+		if err != nil {
+			return nil, err
+		}
+		copied = append(copied, inside...)
+	}
+	return copied, nil
 }

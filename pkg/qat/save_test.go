@@ -151,6 +151,30 @@ func TestCheckpointFolder(t *testing.T) {
 	}
 }
 
+// A source that is a link to a folder, with a folder behind a link in it, is carried over as any other.
+func TestLinkedSource(t *testing.T) {
+	real, link := teacher(t, map[string]string{"vocab.json": "{}"}), filepath.Join(t.TempDir(), "link")
+	elsewhere := t.TempDir()
+	for _, err := range []error{
+		os.WriteFile(filepath.Join(elsewhere, "model.safetensors"), []byte("speech"), 0o644),
+		os.Symlink(elsewhere, filepath.Join(real, "speech_tokenizer")),
+		os.Symlink(real, link),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := prepared(t, real, qat.DefaultConfig())
+	out := filepath.Join(t.TempDir(), "packed")
+	res := must(qat.SaveCheckpoint(out, m, qat.SaveOptions{Source: link}))(t)
+	if d := cmp.Diff([]string{"speech_tokenizer/model.safetensors", "vocab.json"}, res.Carried); d != "" {
+		t.Errorf("carried (-want +got):\n%s", d)
+	}
+	if text, err := os.ReadFile(filepath.Join(out, "speech_tokenizer", "model.safetensors")); string(text) != "speech" {
+		t.Errorf("the speech tokenizer is %q, %v", text, err)
+	}
+}
+
 // A talker without its surroundings is said to be one.
 func TestTalkerOnly(t *testing.T) {
 	dir := teacher(t, map[string]string{"config.json": `{"speaker_encoder_config": {}}`})
