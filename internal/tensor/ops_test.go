@@ -14,6 +14,7 @@ import (
 func TestOperations(t *testing.T) {
 	f := func(x float64, g func(float64) float64) float32 { return float32(g(x)) }
 	sigmoid := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+	gelu := func(x float64) float64 { return x * (1 + math.Erf(x/math.Sqrt2)) / 2 }
 	run(t, func(s *Scope) {
 		x, y := s.FromFloats([]float32{1, -2, 0.5}, 3), s.FromFloats([]float32{4, -2, 3}, 3)
 		m := s.FromFloats([]float32{1, 2, 3, 4, 5, 6}, 2, 3)
@@ -44,6 +45,8 @@ func TestOperations(t *testing.T) {
 			{"square", s.Square(x), []float32{1, 4, 0.25}},
 			{"isfinite", s.Isfinite(s.Div(x, s.FromFloats([]float32{0, 1, 1}, 3))), []float32{0, 1, 1}},
 			{"logical_not", s.LogicalNot(mask), []float32{0, 1, 0}},
+			{"elu", s.Elu(x), []float32{1, f(-2, math.Expm1), 0.5}},
+			{"gelu", s.Gelu(x), []float32{f(1, gelu), f(-2, gelu), f(0.5, gelu)}},
 			{"add", s.Add(x, y), []float32{5, -4, 3.5}},
 			{"sub", s.Sub(x, y), []float32{-3, 0, -2.5}},
 			{"mul", s.Mul(x, y), []float32{4, 4, 1.5}},
@@ -83,6 +86,11 @@ func TestOperations(t *testing.T) {
 			{"amax", s.Amax(m, false, 1), []float32{3, 6}},
 			{"amin", s.Amin(m, false, 0, 1), []float32{1}},
 			{"argmax", s.Argmax(m, 1), []float32{2, 2}},
+			{"argmin", s.Argmin(s.Neg(m), 0), []float32{1, 1, 1}},
+			{"argmin of equals", s.Argmin(s.Zeros(gotch.Float, 4), 0), []float32{0}},
+			{"cdist", s.Cdist(m, s.FromFloats([]float32{1, 2, 3, 1, 2, 15}, 2, 3)), []float32{0, 12, f(27, math.Sqrt), f(9+9+81, math.Sqrt)}},
+			{"layer_norm", s.LayerNorm(m, nil, nil, 1./3), []float32{-1, 0, 1, -1, 0, 1}},
+			{"layer_norm with gain and bias", s.LayerNorm(m, pos, y, 1./3), []float32{3, -2, 12, 3, -2, 12}},
 			{"cumsum", s.Cumsum(m, 1), []float32{1, 3, 6, 4, 9, 15}},
 			{"softmax", s.Softmax(s.FromFloats([]float32{0, 0, float32(math.Inf(-1))}, 3), 0), []float32{0.5, 0.5, 0}},
 			{"log_softmax", s.LogSoftmax(s.Zeros(gotch.Float, 2), -1), []float32{f(0.5, math.Log), f(0.5, math.Log)}},

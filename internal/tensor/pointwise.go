@@ -68,6 +68,16 @@ func (s *Scope) LogicalNot(x *ts.Tensor) *ts.Tensor {
 // Relu is relu(x), element by element.
 func (s *Scope) Relu(x *ts.Tensor) *ts.Tensor { return s.unary("relu", (*ts.Tensor).Relu, x) }
 
+// Elu is x where x > 0, else exp(x) - 1.
+func (s *Scope) Elu(x *ts.Tensor) *ts.Tensor { return s.unary("elu", (*ts.Tensor).Elu, x) }
+
+// Gelu is x·Φ(x) with the normal distribution itself (erf), not its tanh approximation.
+func (s *Scope) Gelu(x *ts.Tensor) *ts.Tensor {
+	s.admit("gelu", x)
+	t, err := x.Gelu("none", false)
+	return s.result("gelu", t, err, x)
+}
+
 // Add is x + y.
 func (s *Scope) Add(x, y *ts.Tensor) *ts.Tensor { return s.binary("add", (*ts.Tensor).Add, x, y) }
 

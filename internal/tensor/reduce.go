@@ -58,6 +58,20 @@ func (s *Scope) Argmax(x *ts.Tensor, dim int64) *ts.Tensor {
 	return s.result("argmax", t, err, x)
 }
 
+// Argmin is the int64 index of the smallest element along dim; the first one of equals.
+func (s *Scope) Argmin(x *ts.Tensor, dim int64) *ts.Tensor {
+	s.admit("argmin", x)
+	t, err := x.Argmin([]int64{dim}, false, false)
+	return s.result("argmin", t, err, x)
+}
+
+// Cdist is the Euclidean distance of each row of x [..., N, D] to each row of y [..., M, D]: [..., N, M].
+func (s *Scope) Cdist(x, y *ts.Tensor) *ts.Tensor {
+	s.admit("cdist", x, y)
+	t, err := ts.Cdist(x, y, 2, nil)
+	return s.result("cdist", t, err, x, y)
+}
+
 // Cumsum is the running sum along dim.
 func (s *Scope) Cumsum(x *ts.Tensor, dim int64) *ts.Tensor {
 	s.admit("cumsum", x)

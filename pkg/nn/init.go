@@ -10,8 +10,8 @@ import (
 )
 
 // Init gives every parameter of m its initial value in float32 on the CPU: with libtorch's generator,
-// seeded here, in the order of the tree. Embeddings are drawn from N(0, std²), matrices [out, in] from N(0, 1/in); norm
-// gains are 1, biases 0.
+// seeded here, in the order of the tree. Embeddings are drawn from N(0, std²), matrices [out, in] from N(0, 1/in),
+// kernels [out, in, k] from N(0, 1/(in·k)); norm gains are 1, biases 0.
 func Init(m Module, seed int64, std float64) error {
 	if err := tensor.Seed(seed); err != nil {
 		return fmt.Errorf("nn: init: %w", err)
@@ -35,7 +35,7 @@ func initial(s *tensor.Scope, p *Param, std float64) *ts.Tensor {
 	case Zeros:
 		return s.Zeros(gotch.Float, p.Shape...)
 	case FanIn:
-		std = 1 / math.Sqrt(float64(p.Shape[1]))
+		std = 1 / math.Sqrt(float64(p.NumElements()/p.Shape[0]))
 	}
 	return s.MulScalar(s.Randn(p.Shape...), std)
 }

@@ -31,9 +31,4 @@ func (l *Linear) Forward(c *Context, x *ts.Tensor) *ts.Tensor { return c.Linear(
 func (l *Linear) Weight(*Context) *ts.Tensor { return l.W.T }
 
 // Bias is the bias tensor, or nil.
-func (l *Linear) Bias() *ts.Tensor {
-	if l.B == nil {
-		return nil
-	}
-	return l.B.T
-}
+func (l *Linear) Bias() *ts.Tensor { return l.B.value() }

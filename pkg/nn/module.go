@@ -7,7 +7,7 @@ type Initial int
 
 const (
 	Normal Initial = iota // N(0, std²): embeddings
-	FanIn                 // N(0, 1/in): matrices [out, in]
+	FanIn                 // N(0, 1/n), n the product of all sizes but the first: matrices [out, in], kernels [out, in, k]
 	Ones
 	Zeros
 )
@@ -34,6 +34,14 @@ func (p *Param) Set(t *ts.Tensor) {
 		p.T.Drop()
 	}
 	p.T = t
+}
+
+// value is the tensor; nil for a nil parameter.
+func (p *Param) value() *ts.Tensor {
+	if p == nil {
+		return nil
+	}
+	return p.T
 }
 
 // NumElements is the product of the shape.

@@ -1,0 +1,66 @@
+package nn
+
+import (
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/sugarme/gotch/ts"
+)
+
+// Conv is the geometry of a convolution: Stride, Dilation, Groups; a zero field means 1.
+type Conv = tensor.Conv
+
+// Conv1d is a convolution over time. It does not pad.
+type Conv1d struct {
+	W    *Param // [out, in/groups, k]
+	B    *Param // [out], or nil
+	Conv Conv
+}
+
+// NewConv1d declares path.weight and, with bias, path.bias.
+func NewConv1d(path string, in, out, k int64, o Conv, bias bool) *Conv1d {
+	l := &Conv1d{W: NewParam(path+".weight", FanIn, out, in/max(o.Groups, 1), k), Conv: o}
+	if bias {
+		l.B = NewParam(path+".bias", Zeros, out)
+	}
+	return l
+}
+
+// Visit shows weight and bias.
+func (l *Conv1d) Visit(v Visitor) {
+	l.W.Visit(v)
+	l.B.Visit(v)
+}
+
+// Forward maps x [B, in, T] to [B, out, (T - Span)/stride + 1].
+func (l *Conv1d) Forward(c *Context, x *ts.Tensor) *ts.Tensor {
+	return c.Conv1d(x, l.W.T, l.B.value(), l.Conv)
+}
+
+// Span is the number of input samples that one output sees: (k-1)·dilation + 1.
+func (l *Conv1d) Span() int64 { return (l.W.Shape[2]-1)*max(l.Conv.Dilation, 1) + 1 }
+
+// ConvTranspose1d spreads each input sample over k output samples, stride apart.
+type ConvTranspose1d struct {
+	W    *Param // [in, out/groups, k]
+	B    *Param // [out], or nil
+	Conv Conv
+}
+
+// NewConvTranspose1d declares path.weight and, with bias, path.bias.
+func NewConvTranspose1d(path string, in, out, k int64, o Conv, bias bool) *ConvTranspose1d {
+	l := &ConvTranspose1d{W: NewParam(path+".weight", FanIn, in, out/max(o.Groups, 1), k), Conv: o}
+	if bias {
+		l.B = NewParam(path+".bias", Zeros, out)
+	}
+	return l
+}
+
+// Visit shows weight and bias.
+func (l *ConvTranspose1d) Visit(v Visitor) {
+	l.W.Visit(v)
+	l.B.Visit(v)
+}
+
+// Forward maps x [B, in, T] to [B, out, (T-1)·stride + (k-1)·dilation + 1].
+func (l *ConvTranspose1d) Forward(c *Context, x *ts.Tensor) *ts.Tensor {
+	return c.ConvTranspose1d(x, l.W.T, l.B.value(), l.Conv)
+}
