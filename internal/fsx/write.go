@@ -19,45 +19,20 @@ const bufferSize = 1 << 20
 // whole until the new one is on the disk; on any error the temporary file is
 // removed and the old file is untouched. Permissions of an existing file are
 // kept, a new one gets 0644.
-func Write(path string, fill func(w io.Writer) error) (err error) {
-	dir, base := filepath.Split(path)
-	if dir == "" {
-		dir = "."
-	}
-	tmp, err := os.CreateTemp(dir, "."+base+".tmp-")
+func Write(path string, fill func(w io.Writer) error) error {
+	p, err := Create(path)
 	if err != nil {
-		return Explain("create", path, err)
+		return err
 	}
-	defer func() {
-		if err != nil {
-			tmp.Close() // a second close is harmless; the first error counts
-			os.Remove(tmp.Name())
-		}
-	}()
-	w := bufio.NewWriterSize(tmp, bufferSize)
-	if err = fill(w); err != nil {
+	defer p.Abort()
+	w := bufio.NewWriterSize(p.tmp, bufferSize)
+	if err := fill(w); err != nil {
 		return Explain("write", path, err)
 	}
-	if err = w.Flush(); err != nil {
+	if err := w.Flush(); err != nil {
 		return Explain("write", path, err)
 	}
-	mode := os.FileMode(0o644)
-	if old, statErr := os.Stat(path); statErr == nil {
-		mode = old.Mode().Perm()
-	}
-	if err = tmp.Chmod(mode); err != nil {
-		return Explain("write", path, err)
-	}
-	if err = tmp.Sync(); err != nil {
-		return Explain("write", path, err)
-	}
-	if err = tmp.Close(); err != nil {
-		return Explain("write", path, err)
-	}
-	if err = os.Rename(tmp.Name(), path); err != nil {
-		return Explain("replace", path, err)
-	}
-	return syncDir(dir)
+	return p.Commit()
 }
 
 // WriteBytes replaces the file at path by data, atomically (see Write).
