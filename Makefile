@@ -2,10 +2,10 @@
 # No target needs an exported variable; LIBTORCH and CUDA on the command line choose another libtorch (scripts/setup/doc.go).
 
 ARGS      ?=
-GO_DIRS   := $(wildcard examples internal pkg scripts)
+GO_DIRS   := $(wildcard bench examples internal pkg scripts)
 EXAMPLES  := $(patsubst %/main.go,%,$(wildcard examples/*/main.go))
 
-.PHONY: help setup build test distill seeds lint clean
+.PHONY: help setup build test distill seeds synth lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -26,6 +26,11 @@ distill: setup ## distill the demo teacher into a packed INT4 student (ARGS: fla
 seeds: setup ## the demo's distillation with three seeds, then mean and spread (ARGS: flags of examples/distill)
 	for seed in 1 2 3; do go run ./examples/distill -set seed=$$seed -run runs/seed-$$seed $(ARGS) || exit 1; done
 	go run ./examples/spread runs/seed-1 runs/seed-2 runs/seed-3
+
+synth: models/synth-1.7b ## a checkpoint of the 1.7B shapes with random weights, 4.5 GB (ARGS: flags of bench/synth)
+
+models/synth-1.7b:
+	go run ./bench/synth -size 1.7b -codec -out $@ $(ARGS)
 
 lint: setup ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l $(GO_DIRS)); test -z "$$unformatted" || { echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; }

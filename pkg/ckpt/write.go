@@ -59,6 +59,30 @@ func Write(path string, tensors []Tensor, meta map[string]string) error {
 	return nil
 }
 
+// FileSize is the size in bytes of the file that Write would make. No data is streamed; tensors that stream may leave
+// Stream nil.
+func FileSize(tensors []Tensor, meta map[string]string) (int64, error) {
+	described := slices.Clone(tensors)
+	for i := range described {
+		described[i].Data, described[i].Stream = nil, noStream
+	}
+	order, err := arrange(described)
+	if err != nil {
+		return 0, fmt.Errorf("ckpt: %w", err)
+	}
+	head, err := encodeHeader(order, meta)
+	if err != nil {
+		return 0, fmt.Errorf("ckpt: %w", err)
+	}
+	size := int64(len(head))
+	for _, t := range order {
+		size += t.bytes
+	}
+	return size, nil
+}
+
+func noStream(io.Writer) error { return nil }
+
 // sized is a tensor with its checked size in bytes.
 type sized struct {
 	Tensor
