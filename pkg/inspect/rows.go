@@ -85,16 +85,12 @@ func (c *Checkpoint) madeSequence(r *rand.Rand, i int) (talker.Sequence, error) 
 	if err != nil {
 		return talker.Sequence{}, err
 	}
-	row := func(codec int32, codes []int32, label int32) {
-		p.Rows = append(p.Rows, talker.Row{Text: cfg.PadText, Codec: codec, Codes: codes, Label: label})
-	}
-	for range frames - i {
-		codes := make([]int32, cfg.Groups())
-		for g := range codes {
-			codes[g] = int32(r.Int64N(cfg.Codebook()))
+	speech := make([][]int32, frames-i)
+	for f := range speech {
+		speech[f] = make([]int32, cfg.Groups())
+		for g := range speech[f] {
+			speech[f][g] = int32(r.Int64N(cfg.Codebook()))
 		}
-		row(talker.None, codes, codes[0])
 	}
-	row(cfg.Talker.CodecEos, nil, cfg.Talker.CodecEos)
-	return p.Sequence, nil
+	return p.Complete(cfg, speech)
 }

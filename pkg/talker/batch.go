@@ -12,7 +12,7 @@ const (
 type Row struct {
 	Text    int32   // text token, or None
 	Codec   int32   // codec token without further codes: control token, language, preset speaker; or None
-	Codes   []int32 // all G codes of one frame, or nil
+	Codes   []int32 // all G codes of one frame, or nil; the frame is given, not predicted, where Label is Ignore
 	Speaker bool    // the sequence's speaker vector
 	Label   int32   // code 0 or end token that this row is, which the row before predicts; or Ignore
 }
@@ -41,11 +41,16 @@ type Batch struct {
 	Text  []int64   // [B·T], None where absent
 	Codec []int64   // [B·T], None where absent
 	Label []int64   // [B·T], Ignore where absent
-	Frame []int64   // flat numbers of the rows that are frames, in order
+	Frame []int64   // flat numbers of the rows that are labelled frames, in order
 	Codes [][]int32 // the codes of these frames, [len(Frame)][G]
+
+	Given      []int64   // flat numbers of the rows that are frames without label: those of a reference
+	GivenCodes [][]int32 // the codes of these frames, [len(Given)][G]
 
 	SpeakerRow []int64   // flat numbers of the rows with a speaker vector
 	Speaker    []float32 // these vectors, [len(SpeakerRow)·H]
+
+	groups int // codes of a frame; 0 before the first
 }
 
 // Collate pads sequences to the longest.
@@ -78,10 +83,17 @@ func (b *Batch) add(at int, s Sequence) error {
 		i := at + t
 		b.Mask[i], b.Text[i], b.Codec[i], b.Label[i] = 1, int64(r.Text), int64(r.Codec), int64(r.Label)
 		if r.Codes != nil {
-			if len(b.Codes) > 0 && len(r.Codes) != len(b.Codes[0]) {
-				return fmt.Errorf("talker: %q row %d has %d codes, want %d as other frames", s.ID, t, len(r.Codes), len(b.Codes[0]))
+			if b.groups == 0 {
+				b.groups = len(r.Codes)
 			}
-			b.Frame, b.Codes = append(b.Frame, int64(i)), append(b.Codes, r.Codes)
+			if len(r.Codes) != b.groups {
+				return fmt.Errorf("talker: %q row %d has %d codes, want %d as other frames", s.ID, t, len(r.Codes), b.groups)
+			}
+			if r.Label == Ignore {
+				b.Given, b.GivenCodes = append(b.Given, int64(i)), append(b.GivenCodes, r.Codes)
+			} else {
+				b.Frame, b.Codes = append(b.Frame, int64(i)), append(b.Codes, r.Codes)
+			}
 		}
 		if r.Speaker {
 			if len(s.Speaker) == 0 {
@@ -123,8 +135,8 @@ func (b *Batch) targets(ahead int) (rows, labels []int64) {
 	return rows, labels
 }
 
-// ConditionRows are the flat numbers of the rows before each frame, whose hidden states condition the code predictor.
-// They go with FrameCodes.
+// ConditionRows are the flat numbers of the rows before each labelled frame, whose hidden states condition the code
+// predictor. They go with FrameCodes.
 func (b *Batch) ConditionRows() []int64 { return b.conditions(1) }
 
 func (b *Batch) conditions(before int64) []int64 {
@@ -135,10 +147,12 @@ func (b *Batch) conditions(before int64) []int64 {
 	return rows
 }
 
-// FrameCodes are all frames' codes, [N·G], in batch-major order.
-func (b *Batch) FrameCodes() []int64 {
+// FrameCodes are all labelled frames' codes, [N·G], in batch-major order.
+func (b *Batch) FrameCodes() []int64 { return flat(b.Codes) }
+
+func flat(codes [][]int32) []int64 {
 	var out []int64
-	for _, f := range b.Codes {
+	for _, f := range codes {
 		for _, c := range f {
 			out = append(out, int64(c))
 		}

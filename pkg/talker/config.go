@@ -43,7 +43,8 @@ type Stack struct {
 	AttentionBias    bool    `json:"attention_bias"`
 	UseSlidingWindow bool    `json:"use_sliding_window"`
 	TieEmbeddings    bool    `json:"tie_word_embeddings"`
-	Scaling          *Rope   `json:"rope_scaling"` // null: plain
+	Scaling          *Rope   `json:"rope_scaling"`            // null: plain
+	MaxPositions     int64   `json:"max_position_embeddings"` // rows of a sequence; 0, or an absent key: no limit is known
 }
 
 // Rope is rope_scaling: how three position streams share the frequencies. They are always equal in this model.

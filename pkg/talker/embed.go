@@ -26,10 +26,13 @@ func (m *Model) embed(c *nn.Context, b *Batch, text func(*nn.Context, *ts.Tensor
 	if rows, ids := present(b.Codec); len(rows) > 0 {
 		place(rows, m.CodecEmbedding.Forward(c, m.ints(c, ids, int64(len(ids)))))
 	}
-	if len(b.Frame) > 0 {
-		codes := m.ints(c, b.FrameCodes(), int64(len(b.Frame)), int64(m.Config.Groups()))
-		place(b.Frame, m.Frames(c, codes))
+	frames := func(rows []int64, codes [][]int32) {
+		if n := int64(len(rows)); n > 0 {
+			place(rows, m.Frames(c, m.ints(c, flat(codes), n, int64(m.Config.Groups()))))
+		}
 	}
+	frames(b.Frame, b.Codes)
+	frames(b.Given, b.GivenCodes)
 	if len(b.SpeakerRow) > 0 {
 		v := c.ToDevice(c.FromFloats(b.Speaker, int64(len(b.SpeakerRow)), H), m.Device)
 		place(b.SpeakerRow, c.To(v, m.DType))

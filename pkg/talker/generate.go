@@ -12,13 +12,6 @@ import (
 	"github.com/sugarme/gotch/ts"
 )
 
-// Prompt is what one utterance is decoded from.
-type Prompt struct {
-	Sequence
-	// Trailing text tokens are added to the decoded frames, one each; then the pad token is.
-	Trailing []int32
-}
-
 // Speech is a decoded utterance.
 type Speech struct {
 	ID    string

@@ -50,7 +50,7 @@ func greedy(t *testing.T, m *Model, g *goldens, name string, mode mode) {
 			return err
 		}
 		for b, speech := range out {
-			want := slices.Collect(slices.Chunk(g.ids(c, fmt.Sprintf("%s.%d.codes", name, b)), m.Config.Groups()))
+			want := g.frames(c, fmt.Sprintf("%s.%d.codes", name, b), m.Config.Groups())
 			if !reflect.DeepEqual(speech.Codes, want) {
 				t.Errorf("utterance %d: codes %v, want %v", b, speech.Codes, want)
 			}
@@ -69,28 +69,21 @@ func TestPrompts(t *testing.T) {
 		g := openGoldens(t, fixture, "generate.safetensors")
 		tested := 0
 		for name, mode := range generationModes(t, fixture) {
-			if strings.HasPrefix(name, "icl") { // reference audio in the prompt: a layout of its own
-				continue
-			}
 			tested++
 			t.Run(fixture+"/"+name, func(t *testing.T) { prompts(t, m, g, name, mode) })
 		}
-		if tested < 3 {
-			t.Errorf("%s has %d prompts to test, want 3 or more", fixture, tested)
+		if tested < 5 {
+			t.Errorf("%s has %d prompts to test, want 5 or more", fixture, tested)
 		}
 	}
 }
 
 func prompts(t *testing.T, m *Model, g *goldens, name string, mode mode) {
 	run(t, func(c *nn.Context) error {
+		list := goldenPrompts(t, m, c, g, name, mode)
 		var seqs []Sequence
-		var list []Prompt
-		for b := range mode.Ended {
-			p, err := DecodingRows(m.Config, request(t, m, c, g, fmt.Sprintf("%s.%d", name, b), mode, b))
-			if err != nil {
-				return err
-			}
-			list, seqs = append(list, p), append(seqs, p.Sequence)
+		for _, p := range list {
+			seqs = append(seqs, p.Sequence)
 		}
 		batch, err := Collate(seqs, PadLeft)
 		if err != nil {
@@ -114,6 +107,25 @@ func prompts(t *testing.T, m *Model, g *goldens, name string, mode mode) {
 	})
 }
 
+// goldenPrompts lays out the requests of a mode.
+func goldenPrompts(t *testing.T, m *Model, c *nn.Context, g *goldens, name string, mode mode) []Prompt {
+	t.Helper()
+	cfg := *m.Config
+	var list []Prompt
+	for b := range mode.Ended {
+		r := request(t, m, c, g, fmt.Sprintf("%s.%d", name, b), mode, b)
+		if r.Voice == nil { // one checkpoint stands for both kinds
+			cfg.Type = VoiceDesign
+		}
+		p, err := DecodingRows(&cfg, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
 func request(t *testing.T, m *Model, c *nn.Context, g *goldens, item string, mode mode, b int) Request {
 	t.Helper()
 	ids := g.ids(c, item+".input_ids")
@@ -130,6 +142,9 @@ func request(t *testing.T, m *Model, c *nn.Context, g *goldens, item string, mod
 			t.Fatal(err)
 		}
 		r.Voice = &Voice{Vector: v}
+	}
+	if ids := g.ids(c, item+".ref_ids"); ids != nil {
+		r.Reference = &Reference{Text: ids[3 : len(ids)-2], Codes: g.frames(c, item+".ref_code", m.Config.Groups())}
 	}
 	if mode.Speakers != nil {
 		v, err := m.Config.PresetVoice(mode.Speakers[b])

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/qakd/qakd/internal/tensor"
@@ -75,6 +76,12 @@ func (g *goldens) ids(c *nn.Context, name string) []int32 {
 		out = append(out, int32(v))
 	}
 	return out
+}
+
+// frames are codes [frames][G].
+func (g *goldens) frames(c *nn.Context, name string, groups int) [][]int32 {
+	g.t.Helper()
+	return slices.Collect(slices.Chunk(g.ids(c, name), groups))
 }
 
 func loadFixture(t *testing.T, fixture string) *Model {

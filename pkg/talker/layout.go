@@ -47,7 +47,8 @@ func TrainingRows(cfg *Config, u data.Utterance) (Sequence, error) {
 	return FineTuningRows(cfg, u.ID, append(cfg.Role(), u.Text...), u.Codes, voice)
 }
 
-// FineTuningRows is the layout of the reference's fine-tuning: the whole text, then the audio, language not given.
+// FineTuningRows is the layout of the reference's fine-tuning: the prompt of a whole text in an open language, and the
+// speech that completes it.
 //
 //	rows            text track   codec track
 //	0–2             role         -
@@ -62,21 +63,68 @@ func TrainingRows(cfg *Config, u data.Utterance) (Sequence, error) {
 //
 // ids are the role and the body, codes [frames][G].
 func FineTuningRows(cfg *Config, name string, ids []int32, codes [][]int32, voice Voice) (Sequence, error) {
-	t := &cfg.Talker
 	role := len(cfg.Role())
 	if len(ids) <= role {
 		return Sequence{}, fmt.Errorf("talker: %q: %d text ids, want more than the %d of the role", name, len(ids), role)
 	}
-	s := Sequence{ID: name, Rows: openingRows(cfg, ids[:role], t.tag(None), &voice), Speaker: voice.Vector}
-	s.Rows = append(s.Rows, wholeText(cfg, ids[role:])...)
-	for i, f := range codes {
-		if len(f) != cfg.Groups() {
-			return Sequence{}, fmt.Errorf("talker: %q frame %d has %d codes, want %d", name, i, len(f), cfg.Groups())
-		}
-		s.Rows = append(s.Rows, Row{Text: cfg.PadText, Codec: None, Codes: f, Label: f[0]})
+	return lay(cfg, ids[:role], None, Request{ID: name, Text: ids[role:], Voice: &voice}).Complete(cfg, codes)
+}
+
+// lay makes the prompt of a request whose values have been checked; language is a codec id, or None for an open one.
+//
+//	rows            text track     codec track
+//	instruction     its ids        -
+//	3               role           -
+//	3 or 4          pad            nothink, think_bos, think_eos; or think, think_bos, language, think_eos
+//	0 or 1          pad            the speaker
+//	1               bos            pad
+//
+// and then, with text = transcript of the reference ++ body, both tracks one after the other:
+//
+//	one per token   text           pad
+//	1               eos            pad
+//	1               pad            bos
+//	frames          pad            the reference's codes
+//
+// or, streaming, side by side; text beyond the rows trails, a token with each frame that is decoded:
+//
+//	1 + frames      text ++ eos    bos, the reference's codes
+func lay(cfg *Config, role []int32, language int32, r Request) Prompt {
+	p := Prompt{Sequence: Sequence{ID: r.ID}}
+	if r.Voice != nil {
+		p.Speaker = r.Voice.Vector
 	}
-	s.Rows = append(s.Rows, Row{Text: cfg.PadText, Codec: t.CodecEos, Label: t.CodecEos})
-	return s, nil
+	for _, id := range r.Instruct {
+		p.Rows = append(p.Rows, textRow(id, None))
+	}
+	p.Rows = append(p.Rows, openingRows(cfg, role, cfg.Talker.tag(language), r.Voice)...)
+	text, frames := r.Text, [][]int32(nil)
+	if r.Reference != nil {
+		text, frames = slices.Concat(r.Reference.Text, r.Text), r.Reference.Codes
+	}
+	if !r.Streaming {
+		p.Rows = append(p.Rows, wholeText(cfg, text)...)
+		for _, f := range frames {
+			p.Rows = append(p.Rows, frameRow(cfg.PadText, f))
+		}
+		return p
+	}
+	p.Trailing = append(slices.Clone(text), cfg.EosText)
+	p.Rows = append(p.Rows, textRow(p.next(cfg), cfg.Talker.CodecBos))
+	for _, f := range frames {
+		p.Rows = append(p.Rows, frameRow(p.next(cfg), f))
+	}
+	return p
+}
+
+// next takes the first token off the trailing text; when there is none left, it is the pad token.
+func (p *Prompt) next(cfg *Config) int32 {
+	if len(p.Trailing) == 0 {
+		return cfg.PadText
+	}
+	id := p.Trailing[0]
+	p.Trailing = p.Trailing[1:]
+	return id
 }
 
 // openingRows are the rows before the text: role, language tag and voice (nil for none), with codec_pad at the end.
@@ -112,6 +160,11 @@ func (t *TalkerConfig) tag(language int32) []int32 {
 }
 
 func textRow(text, codec int32) Row { return Row{Text: text, Codec: codec, Label: Ignore} }
+
+// frameRow is a frame that is given, not predicted.
+func frameRow(text int32, codes []int32) Row {
+	return Row{Text: text, Codec: None, Codes: codes, Label: Ignore}
+}
 
 func (v Voice) row(text int32) Row {
 	if v.Vector != nil {

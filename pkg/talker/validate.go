@@ -56,12 +56,14 @@ func (c *Config) Validate() error {
 	var p problems
 	t, cp := &c.Talker, &c.Talker.Predictor
 	p.want(c.ModelType == "qwen3_tts", "model_type", c.ModelType, `"qwen3_tts"`)
-	kind := c.Type == "base" || c.Type == "custom_voice" || c.Type == "voice_design"
+	kind := c.Type == Base || c.Type == CustomVoice || c.Type == VoiceDesign
 	p.want(kind, "tts_model_type", c.Type, `"base", "custom_voice" or "voice_design"`)
 	t.validate(&p, "talker_config.")
 	cp.validate(&p, "talker_config.code_predictor_config.")
 	p.want(cp.Scaling == nil, "talker_config.code_predictor_config.rope_scaling", cp.Scaling, "null")
 	p.want(cp.Groups == t.Groups, "talker_config.code_predictor_config.num_code_groups", cp.Groups, "%d, as talker_config has", t.Groups)
+	p.want(cp.MaxPositions == 0 || cp.MaxPositions >= int64(cp.Groups), "talker_config.code_predictor_config.max_position_embeddings",
+		cp.MaxPositions, "at least num_code_groups %d", cp.Groups)
 	p.want(t.TextHidden > 0, "talker_config.text_hidden_size", t.TextHidden, "a positive number")
 	p.want(t.Vocab > suppressed, "talker_config.vocab_size", t.Vocab, "more than %d: codes, then %d control ids", suppressed, suppressed)
 	p.want(cp.Vocab <= t.Vocab-suppressed, "talker_config.code_predictor_config.vocab_size", cp.Vocab,
@@ -111,6 +113,7 @@ func (s *Stack) validate(p *problems, at string) {
 	p.want(s.Layers <= mostLayers, at+"num_hidden_layers", s.Layers, "at most %d", mostLayers)
 	p.want(s.Groups >= 2 && s.Groups <= mostGroups, at+"num_code_groups", s.Groups, "2 to %d", mostGroups)
 	p.want(s.KVHeads <= 0 || s.Heads%s.KVHeads == 0, at+"num_key_value_heads", s.KVHeads, "a divisor of num_attention_heads %d", s.Heads)
+	p.want(s.MaxPositions >= 0, at+"max_position_embeddings", s.MaxPositions, "a positive number")
 	p.want(s.HeadDim%2 == 0, at+"head_dim", s.HeadDim, "an even number")
 	p.want(s.Eps > 0, at+"rms_norm_eps", s.Eps, "a positive number")
 	p.want(s.Theta > 0, at+"rope_theta", s.Theta, "a positive number")
