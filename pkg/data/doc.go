@@ -1,7 +1,8 @@
 // Package data holds utterances: what a talker is trained on, calibrated with and measured by.
 //
-// An utterance is a text (token ids), a speaker and the codes of its audio frames. Utterances come from a Source (a
-// stream, for files) or from a Set (random access, for generated corpora and for data held in memory):
+// An utterance is a text (token ids), a voice (a speaker's name, a vector, a reference or an instruction) and the codes
+// of its audio frames. Utterances come from a Source (a stream, for files) or from a Set (random access, for generated
+// corpora and for data held in memory):
 //
 //	src, err := data.OpenJSONL("train.jsonl")     // Source
 //	set, err := data.ReadAll(src)                 // Set; an empty source is an error here
@@ -15,8 +16,17 @@
 //
 //	{"id":"u1","text_ids":[64,65],"speaker":"ada","language":"auto","audio_codes":[[3,1,4],[1,5,9]]}
 //
-// with audio_codes[f][g] the code of frame f (80 ms) and codebook g, as the fine-tuning data of Qwen3-TTS has it. The
-// keys audio, text and ref_audio of that format are allowed and not read; any other key is an error.
+// with audio_codes[f][g] the code of frame f (80 ms) and codebook g, as the fine-tuning data of Qwen3-TTS has it. Further
+// keys say what else a prompt can be made of:
+//
+//	text, instruct, ref_text             what is said, how, and what the reference says; in place of their ids
+//	text_ids, instruct_ids, ref_text_ids the same as token ids, which win; ids of texts are those of the body alone
+//	speaker_vector                       the voice as the speaker encoder hears it
+//	ref_audio_codes                      the reference's audio, as audio_codes
+//	audio, ref_audio                     paths, carried along
+//
+// Any other key is an error. Texts are tokenized as they are read, by the Tokenizer of the Reader. What a file has is
+// kept: a Writer writes all of it back.
 //
 // The package needs no libtorch.
 package data

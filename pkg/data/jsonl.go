@@ -12,17 +12,11 @@ import (
 	"slices"
 )
 
-// row is an utterance as a line of JSON. Field order is the order in the file.
-type row struct {
-	ID       string    `json:"id"`
-	Text     []int32   `json:"text_ids"`
-	Speaker  string    `json:"speaker"`
-	Language string    `json:"language"`
-	Codes    [][]int32 `json:"audio_codes"`
-}
-
 // Reader reads utterances from lines of JSON. It is a Source.
 type Reader struct {
+	// Tokenizer turns texts into ids where a row has text only. nil: such a row is an error.
+	Tokenizer Tokenizer
+
 	name string
 	r    *bufio.Reader
 	c    io.Closer
@@ -99,47 +93,10 @@ func (r *Reader) parse(line []byte) (Utterance, error) {
 		return Utterance{}, fmt.Errorf("key \"id\" is %q, already used in line %d, want a unique id", u.ID, first)
 	}
 	r.seen[u.ID] = r.line
+	if err := u.tokenize(r.Tokenizer); err != nil {
+		return Utterance{}, err
+	}
 	return u, u.checkShape()
-}
-
-// set decodes one field of a row into u.
-func (u *Utterance) set(key string, raw json.RawMessage) error {
-	var target any
-	var want string
-	switch key {
-	case "id":
-		target, want = &u.ID, "a string"
-	case "speaker":
-		target, want = &u.Speaker, "a string"
-	case "language":
-		target, want = &u.Language, "a string"
-	case "text_ids":
-		target, want = &u.Text, "a list of 32-bit token ids"
-	case "audio_codes":
-		target, want = &u.Codes, "a list of frames, each a list of 32-bit codes"
-	case "audio", "text", "ref_audio":
-		return nil
-	default:
-		return fmt.Errorf("unknown key %q, want id, text_ids, speaker, language or audio_codes", key)
-	}
-	if err := json.Unmarshal(raw, target); err != nil {
-		found := string(raw)
-		var te *json.UnmarshalTypeError
-		if errors.As(err, &te) {
-			found = te.Value
-		}
-		return fmt.Errorf("key %q holds %s, want %s", key, clip(found), want)
-	}
-	return nil
-}
-
-// clip keeps a quoted value readable on one line.
-func clip(s string) string {
-	const most = 60
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "…"
 }
 
 // Writer writes utterances as lines of JSON.
@@ -155,11 +112,10 @@ func (w *Writer) Write(u Utterance) error {
 	if err := u.checkShape(); err != nil {
 		return fmt.Errorf("data: utterance %q: %w", u.ID, err)
 	}
-	line, err := json.Marshal(row(u))
-	if err != nil {
-		return fmt.Errorf("data: utterance %q: %w", u.ID, err)
-	}
-	if _, err := w.w.Write(append(line, '\n')); err != nil {
+	// Encode ends the line; text stays readable, whatever HTML makes of it.
+	enc := json.NewEncoder(w.w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(rowOf(u)); err != nil {
 		return fmt.Errorf("data: utterance %q: %w", u.ID, err)
 	}
 	return nil
@@ -173,12 +129,13 @@ func (w *Writer) Flush() error {
 	return nil
 }
 
-// ReadFile reads a whole JSONL file. A file without utterances is an error.
-func ReadFile(path string) (List, error) {
+// ReadFile reads a whole JSONL file; t may be nil where every row has its ids. A file without utterances is an error.
+func ReadFile(path string, t Tokenizer) (List, error) {
 	r, err := OpenJSONL(path)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
+	r.Tokenizer = t
 	return ReadAll(r)
 }

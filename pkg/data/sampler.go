@@ -37,7 +37,7 @@ func (c SamplerConfig) Validate() error {
 }
 
 // Sampler cuts a set into an endless sequence of batches: every epoch visits each utterance once, in an order drawn
-// from (seed, epoch). The last batch of an epoch is shorter where the batch size does not divide the set. Sorting by
+// from (seed, epoch); a set of Epochs shows that epoch of it. The last batch of an epoch is shorter where the batch size does not divide the set. Sorting by
 // length reads one window at a time, so the first batch of a large set costs no more than the others.
 type Sampler struct {
 	set    Set
@@ -98,13 +98,21 @@ func (s *Sampler) Batch(i int) ([]Utterance, error) {
 	}
 	batch := make([]Utterance, len(idx))
 	for j, k := range idx {
-		u, err := s.set.At(k)
+		u, err := s.at(k)
 		if err != nil {
 			return nil, err
 		}
 		batch[j] = u
 	}
 	return batch, nil
+}
+
+// at is utterance k as the arranged epoch has it.
+func (s *Sampler) at(k int) (Utterance, error) {
+	if e, ok := s.set.(Epochs); ok {
+		return e.In(s.epoch, k)
+	}
+	return s.set.At(k)
 }
 
 // arrange draws the order of an epoch.
@@ -136,16 +144,16 @@ func (s *Sampler) indices(i int) ([]int, error) {
 // cut is piece i of x in pieces of n.
 func cut(x []int, i, n int) []int { return x[i*n : min((i+1)*n, len(x))] }
 
-// sortWindow cuts window w into batches of similar length (text and frames), ties by index, in an order drawn anew.
+// sortWindow cuts window w into batches of similar length (prompt and frames), ties by index, in an order drawn anew.
 func (s *Sampler) sortWindow(w int) error {
 	members := slices.Clone(cut(s.order, w, s.cfg.Window*s.cfg.BatchSize))
 	rows := make(map[int]int, len(members))
 	for _, k := range members {
-		u, err := s.set.At(k)
+		u, err := s.at(k)
 		if err != nil {
 			return err
 		}
-		rows[k] = len(u.Text) + u.Frames()
+		rows[k] = u.rows()
 	}
 	slices.SortFunc(members, func(a, b int) int { return cmp.Or(cmp.Compare(rows[a], rows[b]), cmp.Compare(a, b)) })
 	s.window, s.sorted = w, nil

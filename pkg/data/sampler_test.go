@@ -95,6 +95,36 @@ func TestBatchIsAFunctionOfItsIndex(t *testing.T) {
 	}
 }
 
+// byEpoch says in its texts which epoch was asked for.
+type byEpoch struct{ data.List }
+
+func (s byEpoch) In(epoch, i int) (data.Utterance, error) {
+	u, err := s.At(i)
+	u.Text = make([]int32, 1+epoch)
+	return u, err
+}
+
+// A set of epochs is asked for the epoch that the batch belongs to, also for the lengths that windows sort by.
+func TestEpochs(t *testing.T) {
+	for _, window := range []int{0, 3} {
+		s, err := data.NewSampler(byEpoch{list(10)}, data.SamplerConfig{BatchSize: 4, Seed: 1, Shuffle: true, Window: window})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range []int{7, 0, 4, 2, 3} { // 3 batches an epoch
+			b, err := s.Batch(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, u := range b {
+				if len(u.Text) != 1+i/3 {
+					t.Errorf("window %d, batch %d: utterance %s is of epoch %d, want %d", window, i, u.ID, len(u.Text)-1, i/3)
+				}
+			}
+		}
+	}
+}
+
 func TestUnshuffledKeepsOrder(t *testing.T) {
 	b, err := sampler(t, 5, data.SamplerConfig{BatchSize: 3}).Batch(3)
 	if err != nil {

@@ -4,16 +4,32 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 )
 
-// Utterance is one spoken text.
+// Utterance is one spoken text, with everything that some prompt can be laid out from. A model reads what it has a place
+// for: a voice clone the vector, a checkpoint of preset voices the speaker.
 type Utterance struct {
 	ID       string    // name in messages and reports
 	Text     []int32   // token ids of the body only: no role tokens, no end marks
-	Speaker  string    // lower-case name, a key of the checkpoint's spk_id
-	Language string    // "auto" or a key of codec_language_id
+	Speaker  string    // who speaks: a preset voice is a key of the checkpoint's spk_id, in any case
+	Language string    // "auto" (also ""), or a key of codec_language_id
 	Codes    [][]int32 // [frames][groups]; group 0 is the semantic codebook
+
+	Instruct []int32   // token ids of a whole instruction turn, role and end marks included; nil for none
+	Vector   []float32 // [H] the voice as the speaker encoder hears it; nil for none
+	RefText  []int32   // what the reference audio says: token ids of the body; nil for none
+	RefCodes [][]int32 // [frames][groups] codes of the reference audio; nil for none
+	// Streaming reveals one text token a frame instead of the whole text up front. Files have no such key: it is a matter
+	// of the prompt, not of what was said.
+	Streaming bool
+
+	From Origin
+}
+
+// Origin is what the ids and codes of an utterance were made of. Files carry it through; no model reads it.
+type Origin struct {
+	Text, Instruct, RefText string // as written
+	Audio, RefAudio         string // paths
 }
 
 // Source is a stream of utterances. Next returns io.EOF after the last one.
@@ -27,67 +43,19 @@ type Set interface {
 	At(i int) (Utterance, error)
 }
 
-// Limits are the sizes of the model that will read an utterance.
-type Limits struct {
-	TextVocab int // text ids are 0 … TextVocab-1
-	Groups    int // codes per frame
-	Codebook  int // codes are 0 … Codebook-1
+// Epochs is a Set whose utterances change from one pass over it to the next. In is a pure function of epoch and i, and
+// At(i) is In(0, i).
+type Epochs interface {
+	Set
+	In(epoch, i int) (Utterance, error)
 }
 
 // Frames is the number of audio frames, 80 ms each.
 func (u Utterance) Frames() int { return len(u.Codes) }
 
-// Check reports the first value of u that a model with limits l cannot read: an empty text, no frames, a frame with
-// another number of codes, an id outside its table.
-func (u Utterance) Check(l Limits) error {
-	if len(u.Text) == 0 {
-		return fmt.Errorf("data: utterance %q: text_ids is empty, want at least one id", u.ID)
-	}
-	for i, id := range u.Text {
-		if id < 0 || int(id) >= l.TextVocab {
-			return fmt.Errorf("data: utterance %q: text_ids[%d] is %d, want 0 … %d", u.ID, i, id, l.TextVocab-1)
-		}
-	}
-	if len(u.Codes) == 0 {
-		return fmt.Errorf("data: utterance %q: audio_codes is empty, want at least one frame", u.ID)
-	}
-	for f, frame := range u.Codes {
-		if len(frame) != l.Groups {
-			return fmt.Errorf("data: utterance %q: audio_codes[%d] has %d codes, want %d", u.ID, f, len(frame), l.Groups)
-		}
-		for g, code := range frame {
-			if code < 0 || int(code) >= l.Codebook {
-				return fmt.Errorf("data: utterance %q: audio_codes[%d][%d] is %d, want 0 … %d", u.ID, f, g, code, l.Codebook-1)
-			}
-		}
-	}
-	return nil
-}
-
-// checkShape reports what is wrong with u whatever model reads it; the message starts with the key.
-func (u Utterance) checkShape() error {
-	if len(u.Text) == 0 {
-		return errors.New(`key "text_ids" is missing or empty, want at least one id`)
-	}
-	for i, id := range u.Text {
-		if id < 0 {
-			return fmt.Errorf(`key "text_ids"[%d] is %d, want 0 … %d`, i, id, math.MaxInt32)
-		}
-	}
-	if len(u.Codes) == 0 || len(u.Codes[0]) == 0 {
-		return errors.New(`key "audio_codes" is missing or empty, want at least one frame of codes`)
-	}
-	for f, frame := range u.Codes {
-		if len(frame) != len(u.Codes[0]) {
-			return fmt.Errorf(`key "audio_codes"[%d] has %d codes, want %d as in frame 0`, f, len(frame), len(u.Codes[0]))
-		}
-		for g, code := range frame {
-			if code < 0 {
-				return fmt.Errorf(`key "audio_codes"[%d][%d] is %d, want 0 … %d`, f, g, code, math.MaxInt32)
-			}
-		}
-	}
-	return nil
+// rows is about how long the utterance's prompt and speech are, for sorting by length.
+func (u Utterance) rows() int {
+	return len(u.Text) + len(u.Codes) + len(u.Instruct) + len(u.RefText) + len(u.RefCodes)
 }
 
 // List is a Set held in memory.

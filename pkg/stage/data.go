@@ -62,7 +62,7 @@ func (r *Run) readData() error {
 	r.lists = map[demo.Split]data.List{}
 	files := r.Experiment.Data.files()
 	for _, split := range slices.Sorted(maps.Keys(files)) {
-		list, err := data.ReadFile(files[split])
+		list, err := data.ReadFile(files[split], nil)
 		if err != nil {
 			return err
 		}
