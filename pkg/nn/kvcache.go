@@ -1,31 +1,73 @@
 package nn
 
-import "github.com/sugarme/gotch/ts"
+import (
+	"slices"
 
-// KVCache holds the rotated keys and the values of one layer, [B, kv, S, D]. It owns its tensors.
-type KVCache struct{ k, v *ts.Tensor }
+	"github.com/sugarme/gotch/ts"
+)
 
-// Append adds rows and returns all of them. The result belongs to the cache.
+// KVCache holds the rotated keys and the values of one layer, [B, kv, S, D]. It owns its tensors, which have room for
+// more rows than are there, so that a step writes one row instead of copying all. Nothing flows back through it.
+type KVCache struct {
+	k, v *ts.Tensor // [B, kv, room, D]
+	rows int64      // S
+}
+
+// Append adds rows [B, kv, T, D] and returns all of them, as views that hold until the next call.
 func (kv *KVCache) Append(c *Context, k, v *ts.Tensor) (*ts.Tensor, *ts.Tensor) {
-	if kv.k != nil {
-		k, v = c.Cat(2, kv.k, k), c.Cat(2, kv.v, v)
-		kv.Close()
-	} else { // a view's storage may be shared with what the context drops
-		k, v = c.Contiguous(k), c.Clone(v)
+	size := c.Shape(k)
+	if need := kv.rows + size[2]; !kv.holds(c, k, need) {
+		kv.grow(c, k, need+need/2)
 	}
-	kv.k, kv.v = c.Release(k), c.Release(v)
-	return kv.k, kv.v
+	at := kv.rows
+	kv.rows += size[2]
+	add := func(all, x *ts.Tensor) *ts.Tensor {
+		c.CopyInto(c.Narrow(all, 2, at, size[2]), x)
+		return c.Narrow(all, 2, 0, kv.rows)
+	}
+	return add(kv.k, k), add(kv.v, v)
+}
+
+// holds tells whether there is room for n rows like those of x.
+func (kv *KVCache) holds(c *Context, x *ts.Tensor, n int64) bool {
+	if kv.k == nil || kv.k.DType() != x.DType() {
+		return false
+	}
+	have, want := c.Shape(kv.k), c.Shape(x)
+	return have[2] >= n && slices.Equal(have[:2], want[:2]) && have[3] == want[3]
+}
+
+// grow makes room for n rows like those of x, in whole steps, and takes the rows along that are there.
+func (kv *KVCache) grow(c *Context, x *ts.Tensor, n int64) {
+	const step = 32
+	size := c.Shape(x)
+	move := func(old *ts.Tensor) *ts.Tensor {
+		room := c.ToDevice(c.Zeros(x.DType(), size[0], size[1], (n+step-1)/step*step, size[3]), c.Device(x))
+		if kv.rows > 0 {
+			c.CopyInto(c.Narrow(room, 2, 0, kv.rows), c.Narrow(old, 2, 0, kv.rows))
+		}
+		return room
+	}
+	kv.replace(c, move(kv.k), move(kv.v))
+}
+
+// replace the tensors and keep the number of rows.
+func (kv *KVCache) replace(c *Context, k, v *ts.Tensor) {
+	rows := kv.rows
+	kv.Close()
+	kv.k, kv.v, kv.rows = c.Release(k), c.Release(v), rows
 }
 
 // Keep goes on with these sequences only, ids [n] int64.
 func (kv *KVCache) Keep(c *Context, ids *ts.Tensor) {
-	if kv.k == nil {
+	if kv.rows == 0 {
 		return
 	}
-	k, v := c.IndexSelect(kv.k, 0, ids), c.IndexSelect(kv.v, 0, ids)
-	kv.Close()
-	kv.k, kv.v = c.Release(k), c.Release(v)
+	kv.replace(c, c.IndexSelect(kv.k, 0, ids), c.IndexSelect(kv.v, 0, ids))
 }
+
+// Reset forgets the rows and keeps their room.
+func (kv *KVCache) Reset() { kv.rows = 0 }
 
 // Close frees the rows; the cache is then empty.
 func (kv *KVCache) Close() {
@@ -33,5 +75,5 @@ func (kv *KVCache) Close() {
 		kv.k.Drop()
 		kv.v.Drop()
 	}
-	kv.k, kv.v = nil, nil
+	kv.k, kv.v, kv.rows = nil, nil, 0
 }

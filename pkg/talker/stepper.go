@@ -47,7 +47,9 @@ func (m *Model) stepper(d *nn.Decoder, enter func(*nn.Context, *ts.Tensor) *ts.T
 }
 
 func (s *cached) Prefill(c *nn.Context, x *ts.Tensor, mask []int64) *ts.Tensor {
-	s.Close()
+	for _, kv := range s.caches {
+		kv.Reset()
+	}
 	size := c.Shape(x)
 	B, T := int(size[0]), int(size[1])
 	s.rows = size[1]
