@@ -48,6 +48,9 @@ func TestConvParameters(t *testing.T) {
 	if std := math.Sqrt(squares / float64(conv.W.NumElements())); math.Abs(std*math.Sqrt(32*5)-1) > 0.03 {
 		t.Errorf("initial deviation %v, want %v", std, 1/math.Sqrt(32*5))
 	}
+	gain := NewConstant("gain", 0.25, 2)
+	initialized(t, gain)
+	wantClose(t, "a constant", floats(t, gain.T), []float64{0.25, 0.25}, 0)
 	run(t, func(c *Context) {
 		if got := c.Shape(conv.Forward(c, c.Randn(2, 64, 20))); !slices.Equal(got, []int64{2, 96, 8}) {
 			t.Errorf("convolution gives %v", got)

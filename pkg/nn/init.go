@@ -34,6 +34,8 @@ func initial(s *tensor.Scope, p *Param, std float64) *ts.Tensor {
 		return s.Ones(gotch.Float, p.Shape...)
 	case Zeros:
 		return s.Zeros(gotch.Float, p.Shape...)
+	case Constant:
+		return s.Full(gotch.Float, p.Fill, p.Shape...)
 	case FanIn:
 		std = 1 / math.Sqrt(float64(p.NumElements()/p.Shape[0]))
 	}

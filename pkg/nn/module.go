@@ -10,6 +10,7 @@ const (
 	FanIn                 // N(0, 1/n), n the product of all sizes but the first: matrices [out, in], kernels [out, in, k]
 	Ones
 	Zeros
+	Constant // Param.Fill
 )
 
 // Param is a named tensor of a module. T is nil until it is loaded or initialized; the module owns it.
@@ -18,6 +19,7 @@ type Param struct {
 	Shape   []int64
 	DType   string // safetensors name of a dtype that loading must keep ("I32"); "" follows LoadOptions
 	Initial Initial
+	Fill    float64 // the value of a Constant
 	Frozen  bool // not trained
 	Scale   bool // a learned quantization scale: the optimizer gives it a rate of its own and no decay
 	T       *ts.Tensor
@@ -26,6 +28,11 @@ type Param struct {
 // NewParam declares a parameter without storage.
 func NewParam(name string, init Initial, shape ...int64) *Param {
 	return &Param{Name: name, Shape: shape, Initial: init}
+}
+
+// NewConstant declares a parameter that starts as v everywhere, without storage.
+func NewConstant(name string, v float64, shape ...int64) *Param {
+	return &Param{Name: name, Shape: shape, Initial: Constant, Fill: v}
 }
 
 // Set replaces the tensor and frees the one before. Params whose storage is not there yet have none to free.
