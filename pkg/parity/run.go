@@ -35,6 +35,7 @@ var sections = map[string]section{
 	},
 	"code_predictor.safetensors": {inputs: []string{"talker_hidden", "codes"}, run: predictorSection},
 	"sft.safetensors":            {inputs: []string{"ref_wav", "speaker_embedding", "sample*.text_ids", "sample*.codes"}, run: sftSection},
+	"speaker.safetensors":        {inputs: []string{"wav", "wav2"}, run: speakerSection},
 	"bf16.safetensors":           {run: bf16Section},
 }
 
