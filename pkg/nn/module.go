@@ -20,8 +20,8 @@ type Param struct {
 	DType   string // safetensors name of a dtype that loading must keep ("I32"); "" follows LoadOptions
 	Initial Initial
 	Fill    float64 // the value of a Constant
-	Frozen  bool // not trained
-	Scale   bool // a learned quantization scale: the optimizer gives it a rate of its own and no decay
+	Frozen  bool    // not trained
+	Scale   bool    // a learned quantization scale: the optimizer gives it a rate of its own and no decay
 	T       *ts.Tensor
 }
 
