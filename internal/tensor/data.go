@@ -15,6 +15,18 @@ import (
 
 // New copies little-endian elements into a CPU tensor that the caller owns.
 func New(dtype gotch.DType, shape []int64, data []byte) (t *ts.Tensor, err error) {
+	return Fill(dtype, shape, func(memory []byte) error {
+		if len(data) != len(memory) {
+			return fmt.Errorf("tensor: %d bytes for shape %v of dtype %v, want %d", len(data), shape, dtype, len(memory))
+		}
+		copy(memory, data)
+		return nil
+	})
+}
+
+// Fill makes a CPU tensor that the caller owns and lets f write its elements, row-major and little-endian, in place:
+// memory is the tensor's own, undefined at first, and not f's to keep.
+func Fill(dtype gotch.DType, shape []int64, f func(memory []byte) error) (t *ts.Tensor, err error) {
 	size := ElementSize(dtype)
 	if size == 0 {
 		return nil, fmt.Errorf("tensor: dtype %v is not supported", dtype)
@@ -24,17 +36,19 @@ func New(dtype gotch.DType, shape []int64, data []byte) (t *ts.Tensor, err error
 			return nil, fmt.Errorf("tensor: shape %v, want no negative size", shape)
 		}
 	}
-	if want := numel(shape) * size; int64(len(data)) != want {
-		return nil, fmt.Errorf("tensor: %d bytes for shape %v of dtype %v, want %d", len(data), shape, dtype, want)
-	}
 	err = Run(func(s *Scope) error {
 		x := s.create("new", shape, func(shape []int64) (*ts.Tensor, error) { return ts.Empty(shape, dtype, gotch.CPU) })
-		if len(data) > 0 {
+		var memory []byte
+		if n := numel(shape) * size; n > 0 {
 			p, err := x.DataPtr()
 			if err != nil {
 				return clean(err)
 			}
-			copy(unsafe.Slice((*byte)(p), len(data)), data)
+			memory = unsafe.Slice((*byte)(p), n)
+			adviseHuge(memory)
+		}
+		if err := f(memory); err != nil {
+			return err
 		}
 		t = s.Release(x)
 		return nil

@@ -13,14 +13,20 @@ type MismatchError struct {
 	Misshaped  []string // "name: shape [2 3], want [3 2]" or the same for dtype
 }
 
-// Error lists all differences, one per line, under their counts.
+// most is how many differences of one kind are printed: a checkpoint of another model has hundreds.
+const most = 40
+
+// Error lists the differences, one per line, under their counts.
 func (e *MismatchError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "ckpt: %d missing, %d unexpected, %d mis-shaped tensors",
 		len(e.Missing), len(e.Unexpected), len(e.Misshaped))
 	list := func(what string, names []string) {
-		for _, n := range names {
+		for _, n := range names[:min(most, len(names))] {
 			fmt.Fprintf(&b, "\n  %s %s", what, n)
+		}
+		if rest := len(names) - most; rest > 0 {
+			fmt.Fprintf(&b, "\n  %s … and %d more", what, rest)
 		}
 	}
 	list("missing", e.Missing)
@@ -29,9 +35,13 @@ func (e *MismatchError) Error() string {
 	return b.String()
 }
 
+// AnyFloat is the DType of a tensor that Check wants in any of the float types that weights are stored in.
+const AnyFloat = "F64, F32, F16 or BF16"
+
 // Check compares the tensors of a checkpoint with those that a model wants and
 // returns nil or a *MismatchError with every missing, unexpected and mis-shaped
-// tensor. A want with an empty DType accepts any; with a DType it must be equal.
+// tensor. A want with an empty DType accepts any, one with AnyFloat those that it
+// names; any other DType must be equal.
 func Check(have, want []Info) error {
 	byName := make(map[string]Info, len(have))
 	for _, h := range have {
@@ -47,7 +57,7 @@ func Check(have, want []Info) error {
 			e.Missing = append(e.Missing, fmt.Sprintf("%s %v", w.Name, w.Shape))
 		case !slices.Equal(h.Shape, w.Shape):
 			e.Misshaped = append(e.Misshaped, fmt.Sprintf("%s: shape %v, want %v", w.Name, h.Shape, w.Shape))
-		case w.DType != "" && w.DType != h.DType:
+		case !accepts(w.DType, h.DType):
 			e.Misshaped = append(e.Misshaped, fmt.Sprintf("%s: dtype %s, want %s", w.Name, h.DType, w.DType))
 		}
 	}
@@ -63,4 +73,9 @@ func Check(have, want []Info) error {
 	slices.Sort(e.Unexpected)
 	slices.Sort(e.Misshaped)
 	return e
+}
+
+func accepts(want, have string) bool {
+	_, float := lanes[have]
+	return want == "" || want == have || want == AnyFloat && float
 }

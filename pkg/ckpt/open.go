@@ -1,7 +1,9 @@
 package ckpt
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -20,6 +22,14 @@ type Source interface {
 	// Close releases the data; slices that Bytes returned must not be used
 	// afterwards.
 	Close() error
+}
+
+// Copier is a Source that also copies data to where it is wanted. That is faster than to copy what Bytes returns, and
+// leaves no pages of the file in the process's memory.
+type Copier interface {
+	Source
+	// CopyAt fills dst with a tensor's data from byte off on. It may be called by several goroutines at a time.
+	CopyAt(dst []byte, name string, off int64) error
 }
 
 // Header is what HeaderOnly knows of a checkpoint.
@@ -42,10 +52,11 @@ func HeaderOnly(path string) (*Header, error) {
 	return newHeader(path, l, headers), nil
 }
 
-// Reader is an opened checkpoint; it implements Source.
+// Reader is an opened checkpoint; it implements Copier.
 type Reader struct {
 	head  *Header
 	index map[string]place
+	files []*os.File
 	maps  [][]byte
 }
 
@@ -67,12 +78,12 @@ func Open(path string) (*Reader, error) {
 	}
 	r := &Reader{head: newHeader(path, l, headers), index: map[string]place{}}
 	for i, h := range headers {
-		data, err := mapFile(l.files[i], h.size)
+		f, data, err := mapFile(l.files[i], h.size)
 		if err != nil {
 			r.Close()
 			return nil, fmt.Errorf("ckpt: map %s: %w", l.files[i], err)
 		}
-		r.maps = append(r.maps, data)
+		r.files, r.maps = append(r.files, f), append(r.maps, data)
 		for _, e := range h.entries {
 			r.index[e.Name] = place{e.Info, int64(i), h.data + e.begin, h.data + e.end}
 		}
@@ -99,26 +110,57 @@ func (r *Reader) Metadata() map[string]string { return maps.Clone(r.head.Metadat
 // Bytes returns a tensor's data as a read-only slice of the mapping, without a
 // copy. Writing to it crashes; it is valid until Close.
 func (r *Reader) Bytes(name string) (Info, []byte, error) {
-	p, ok := r.index[name]
-	if !ok {
-		return Info{}, nil, fmt.Errorf("ckpt: %s: no tensor %q", r.head.Path, name)
-	}
-	if r.maps == nil {
-		return Info{}, nil, fmt.Errorf("ckpt: %s: closed", r.head.Path)
+	p, err := r.find(name)
+	if err != nil {
+		return Info{}, nil, err
 	}
 	return p.info, r.maps[p.file][p.begin:p.end:p.end], nil
 }
 
-// Close unmaps the files. A second call does nothing.
+// CopyAt implements Copier by reading the file. What goes wrong while reading, e.g. a file that was cut after it had
+// been opened, is an error; touching the mapping would be a crash.
+func (r *Reader) CopyAt(dst []byte, name string, off int64) error {
+	p, err := r.find(name)
+	if err != nil {
+		return err
+	}
+	if n := p.end - p.begin; off < 0 || off > n || int64(len(dst)) > n-off {
+		return fmt.Errorf("ckpt: %s: tensor %q has %d bytes, want %d from byte %d on", r.head.Path, name, n, len(dst), off)
+	}
+	switch n, err := r.files[p.file].ReadAt(dst, p.begin+off); {
+	case n == len(dst):
+		return nil
+	case err == io.EOF:
+		return fmt.Errorf("ckpt: %s: tensor %q: the file has become shorter since it was opened", r.head.Files[p.file], name)
+	default:
+		return fmt.Errorf("ckpt: tensor %q: %w", name, err)
+	}
+}
+
+func (r *Reader) find(name string) (place, error) {
+	p, ok := r.index[name]
+	if !ok {
+		return place{}, fmt.Errorf("ckpt: %s: no tensor %q", r.head.Path, name)
+	}
+	if r.maps == nil {
+		return place{}, fmt.Errorf("ckpt: %s: closed", r.head.Path)
+	}
+	return p, nil
+}
+
+// Close unmaps and closes the files. A second call does nothing.
 func (r *Reader) Close() error {
-	var first error
-	for _, m := range r.maps {
-		if err := syscall.Munmap(m); err != nil && first == nil {
-			first = fmt.Errorf("ckpt: unmap %s: %w", r.head.Path, err)
+	var errs []error
+	for i, m := range r.maps {
+		if err := syscall.Munmap(m); err != nil {
+			errs = append(errs, fmt.Errorf("ckpt: unmap %s: %w", r.head.Path, err))
+		}
+		if err := r.files[i].Close(); err != nil {
+			errs = append(errs, fmt.Errorf("ckpt: %w", err))
 		}
 	}
-	r.maps = nil
-	return first
+	r.maps, r.files = nil, nil
+	return errors.Join(errs...)
 }
 
 // readHeaders resolves path and reads every header of the checkpoint.
@@ -152,20 +194,21 @@ func newHeader(path string, l *layout, headers []*fileHeader) *Header {
 	return out
 }
 
-// mapFile maps size bytes of a file read-only. The descriptor is not needed
-// afterwards: the mapping keeps the file alive, also when its name is replaced.
-func mapFile(path string, size int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// mapFile opens a file and maps its size bytes read-only. Both keep the file alive, also when its name is replaced.
+func mapFile(path string, size int64) (f *os.File, data []byte, err error) {
+	if f, err = os.Open(path); err != nil {
+		return nil, nil, err
 	}
-	defer f.Close()
 	st, err := f.Stat()
+	if err == nil && st.Size() != size {
+		err = fmt.Errorf("changed while it was opened: %d bytes, had %d", st.Size(), size)
+	}
+	if err == nil {
+		data, err = syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
+	}
 	if err != nil {
-		return nil, err
+		f.Close()
+		return nil, nil, err
 	}
-	if st.Size() != size {
-		return nil, fmt.Errorf("changed while it was opened: %d bytes, had %d", st.Size(), size)
-	}
-	return syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
+	return f, data, nil
 }

@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 
@@ -47,7 +48,7 @@ func Load(m Module, src ckpt.Source, opt LoadOptions) error {
 	params := Params(m)
 	want := make([]ckpt.Info, len(params))
 	for i, p := range params {
-		want[i] = ckpt.Info{Name: p.Name, DType: p.DType, Shape: p.Shape}
+		want[i] = ckpt.Info{Name: p.Name, DType: cmp.Or(p.DType, ckpt.AnyFloat), Shape: p.Shape}
 	}
 	var have []ckpt.Info
 	for _, info := range src.Infos() {
@@ -73,39 +74,6 @@ func Load(m Module, src ckpt.Source, opt LoadOptions) error {
 		p.Set(loaded[i])
 	}
 	return nil
-}
-
-func load(p *Param, src ckpt.Source, opt LoadOptions) (out *ts.Tensor, err error) {
-	info, data, err := src.Bytes(p.Name)
-	if err != nil {
-		return nil, err
-	}
-	from, err := DTypeOf(info.DType)
-	if err != nil {
-		return nil, err
-	}
-	to := opt.DType
-	if p.DType != "" {
-		to = from
-	}
-	err = tensor.Run(func(s *tensor.Scope) error {
-		t, err := tensor.New(from, info.Shape, data)
-		if err != nil {
-			return err
-		}
-		t = s.ToDevice(s.To(s.Own(t), to), opt.Device)
-		// The sum of finite numbers in float64 is finite; NaN and infinity survive it.
-		if isFloat(to) && !s.All(s.Isfinite(s.Must(t.Sum(gotch.Double, false)))) {
-			return fmt.Errorf("holds NaN or infinite values, want finite numbers (dtype %s)", info.DType)
-		}
-		out = s.Release(t)
-		return nil
-	})
-	return out, err
-}
-
-func isFloat(d gotch.DType) bool {
-	return d == gotch.Float || d == gotch.Double || d == gotch.Half || d == gotch.BFloat16
 }
 
 // Tensors are m's parameters as ckpt.Write takes them; float32 ones are stored as dtype ("" keeps float32). They stream:
