@@ -3,24 +3,32 @@ package talker
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/qakd/qakd/internal/rng"
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
-	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"
 )
 
 // Speech is a decoded utterance.
 type Speech struct {
-	ID    string
-	Codes [][]int32 // [frames][G]
-	Ended bool      // the model drew its end; otherwise MaxNewTokens cut it
+	ID     string
+	Codes  [][]int32   // [frames][G]
+	Ended  bool        // the model drew its end; otherwise MaxNewTokens or the model's last position cut it
+	Hidden [][]float32 // [frames][H], the talker's final-normed states that the frames were drawn from; nil unless watched
+}
+
+// Watch is what a caller wants to see of decoding.
+type Watch struct {
+	// OnFrame, if set, is told each frame [G] when it is drawn, before the next one is computed: frames of one prompt in
+	// order, prompts of one step by number. The frame is not to be changed. An error ends decoding.
+	OnFrame func(prompt int, frame []int32) error
+	Hidden  bool // fill Speech.Hidden
 }
 
 // Generate decodes all prompts as one batch. Each has a random stream of its own, named by seed and ID, so that which
-// other prompts are in the batch does not change what it draws.
+// other prompts are in the batch does not change what it draws. Speech that reaches max_position_embeddings is cut there,
+// as MaxNewTokens would cut it; a prompt that leaves no room for a frame is an error.
 func (m *Model) Generate(ctx context.Context, prompts []Prompt, s Sampling) ([]Speech, error) {
 	talker, predictor := m.TalkerStepper(), m.PredictorStepper()
 	defer talker.Close()
@@ -29,13 +37,21 @@ func (m *Model) Generate(ctx context.Context, prompts []Prompt, s Sampling) ([]S
 }
 
 // GenerateWith is Generate with the caller's steppers.
-func (m *Model) GenerateWith(ctx context.Context, talker, predictor Stepper, prompts []Prompt, s Sampling) (out []Speech, err error) {
+func (m *Model) GenerateWith(ctx context.Context, talker, predictor Stepper, prompts []Prompt, s Sampling) ([]Speech, error) {
+	return m.GenerateWatched(ctx, talker, predictor, prompts, s, Watch{})
+}
+
+// GenerateWatched is GenerateWith that tells a watcher what it decodes, e.g. to play speech that is not finished.
+func (m *Model) GenerateWatched(ctx context.Context, talker, predictor Stepper, prompts []Prompt, s Sampling, w Watch) (out []Speech, err error) {
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("talker: sampling: %w", err)
 	}
 	seqs := make([]Sequence, len(prompts))
 	for i, p := range prompts {
 		seqs[i] = p.Sequence
+		if err := m.Config.fits(len(p.Rows)+1, 0); err != nil {
+			return nil, fmt.Errorf("talker: %q with a frame: %w", p.ID, err)
+		}
 	}
 	b, err := Collate(seqs, PadLeft)
 	if err != nil {
@@ -44,7 +60,8 @@ func (m *Model) GenerateWith(ctx context.Context, talker, predictor Stepper, pro
 	nn.NoGrad(func() {
 		err = nn.Run(func(c *nn.Context) error {
 			tail := m.tails(c, prompts)
-			out, err = m.decode(ctx, c, talker, predictor, start{ids: b.IDs, x: m.Embed(c, b), mask: b.Mask, tail: tail}, s)
+			st := start{ids: b.IDs, x: m.Embed(c, b), mask: b.Mask, tail: tail}
+			out, err = m.decode(ctx, c, talker, predictor, st, s, w)
 			return err
 		})
 	})
@@ -83,20 +100,17 @@ func (m *Model) tails(c *nn.Context, prompts []Prompt) tails {
 	return t
 }
 
-// voiceover is one utterance while it is decoded.
-type voiceover struct {
-	speech *Speech
-	tokens []int32 // codes 0 drawn so far
-	draws  *rng.Stream
-	tail   []int64
-}
-
-func (m *Model) decode(ctx context.Context, c *nn.Context, talker, predictor Stepper, st start, s Sampling) ([]Speech, error) {
+func (m *Model) decode(ctx context.Context, c *nn.Context, talker, predictor Stepper, st start, s Sampling, w Watch) ([]Speech, error) {
 	out := make([]Speech, len(st.ids))
 	live := make([]*voiceover, len(st.ids))
+	T := len(st.mask) / len(st.ids)
 	for i, id := range st.ids {
 		out[i].ID = id
-		live[i] = &voiceover{speech: &out[i], draws: rng.New(s.Seed, "speech "+id), tail: st.tail.rows[i]}
+		most := s.MaxNewTokens
+		if limit := m.Config.Talker.MaxPositions; limit > 0 { // n draws read the prompt and n-1 frames
+			most = int(min(int64(most), limit-sum(st.mask[i*T:(i+1)*T])+1))
+		}
+		live[i] = &voiceover{number: i, speech: &out[i], most: most, draws: rng.New(s.Seed, "speech "+id), tail: st.tail.rows[i]}
 	}
 	hidden := c.Release(talker.Prefill(c, st.x, st.mask))
 	defer func() { hidden.Drop() }()
@@ -107,7 +121,7 @@ func (m *Model) decode(ctx context.Context, c *nn.Context, talker, predictor Ste
 		var err error
 		c.Nest(func(in *nn.Context) {
 			var next *ts.Tensor
-			if live, next, err = m.frame(in, talker, predictor, live, hidden, st.tail, s); err == nil && next != nil {
+			if live, next, err = m.frame(in, talker, predictor, live, hidden, st.tail, s, w); err == nil && next != nil {
 				hidden.Drop()
 				hidden = in.Release(next)
 			}
@@ -120,7 +134,7 @@ func (m *Model) decode(ctx context.Context, c *nn.Context, talker, predictor Ste
 }
 
 // frame draws one frame of every utterance and returns those that go on, with their next hidden states; nil if none does.
-func (m *Model) frame(c *nn.Context, talker, predictor Stepper, live []*voiceover, hidden *ts.Tensor, t tails, s Sampling) ([]*voiceover, *ts.Tensor, error) {
+func (m *Model) frame(c *nn.Context, talker, predictor Stepper, live []*voiceover, hidden *ts.Tensor, t tails, s Sampling, w Watch) ([]*voiceover, *ts.Tensor, error) {
 	on, code0, err := m.first(c, live, hidden, s)
 	if err != nil || len(on) == 0 {
 		return nil, nil, err
@@ -143,6 +157,11 @@ func (m *Model) frame(c *nn.Context, talker, predictor Stepper, live []*voiceove
 	if err != nil {
 		return nil, nil, err
 	}
+	if w.Hidden {
+		if err := keepHidden(live, hidden); err != nil {
+			return nil, nil, err
+		}
+	}
 	text := make([]int64, len(live))
 	for i, v := range live {
 		frame := []int32{int32(code0[i])}
@@ -154,59 +173,25 @@ func (m *Model) frame(c *nn.Context, talker, predictor Stepper, live []*voiceove
 			text[i] = v.tail[k]
 		}
 		v.speech.Codes = append(v.speech.Codes, frame)
+		if w.OnFrame != nil {
+			if err := w.OnFrame(v.number, frame); err != nil {
+				return nil, nil, err
+			}
+		}
 	}
 	x = c.Add(x, c.IndexSelect(t.table, 0, m.ints(c, text, int64(len(text)))))
 	return live, talker.Step(c, x), nil
 }
 
-// first draws code 0 of every utterance: the numbers of those that go on, and their codes.
-func (m *Model) first(c *nn.Context, live []*voiceover, hidden *ts.Tensor, s Sampling) (on, code0 []int64, err error) {
-	codes, err := eachRow(c, m.CodecHead.Forward(c, hidden), len(live), func(i int, scores []float32) (int, error) {
-		v := live[i]
-		Penalize(scores, v.tokens, s.RepetitionPenalty)
-		m.Config.Suppress(scores, len(v.tokens))
-		return v.pick(scores, s.DoSample, s.Temperature, s.TopK, s.TopP)
-	})
+// keepHidden copies the states [N,H] that the next frame of each utterance is drawn from.
+func keepHidden(live []*voiceover, hidden *ts.Tensor) error {
+	flat, err := tensor.Floats(hidden)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
+	H := len(flat) / len(live)
 	for i, v := range live {
-		v.tokens = append(v.tokens, int32(codes[i]))
-		v.speech.Ended = int32(codes[i]) == m.Config.Talker.CodecEos
-		if !v.speech.Ended && len(v.tokens) < s.MaxNewTokens {
-			on, code0 = append(on, int64(i)), append(code0, codes[i])
-		}
+		v.speech.Hidden = append(v.speech.Hidden, flat[i*H:(i+1)*H:(i+1)*H])
 	}
-	return on, code0, nil
-}
-
-// pick draws from processed scores, which it changes.
-func (v *voiceover) pick(scores []float32, sample bool, temperature float64, topK int, topP float64) (int, error) {
-	for i, x := range scores {
-		if x != x || math.IsInf(float64(x), 1) {
-			return 0, fmt.Errorf("talker: %q frame %d: logit %d is %v, want a finite number", v.speech.ID, len(v.speech.Codes), i, x)
-		}
-	}
-	if !sample {
-		return best(scores), nil
-	}
-	Warp(scores, temperature, topK, topP)
-	return choose(scores, v.draws.Float64()), nil
-}
-
-// eachRow calls f with each of the n rows of logits [n,V], as float32 values.
-func eachRow(c *nn.Context, logits *ts.Tensor, n int, f func(i int, scores []float32) (int, error)) ([]int64, error) {
-	flat, err := tensor.Floats(c.To(logits, gotch.Float))
-	if err != nil {
-		return nil, err
-	}
-	out, V := make([]int64, n), len(flat)/n
-	for i := range out {
-		k, err := f(i, flat[i*V:(i+1)*V])
-		if err != nil {
-			return nil, err
-		}
-		out[i] = int64(k)
-	}
-	return out, nil
+	return nil
 }

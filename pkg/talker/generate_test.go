@@ -45,7 +45,7 @@ func greedy(t *testing.T, m *Model, g *goldens, name string, mode mode) {
 		talker, predictor := m.TalkerStepper(), m.PredictorStepper()
 		defer talker.Close()
 		defer predictor.Close()
-		out, err := m.decode(context.Background(), c, talker, predictor, st, s)
+		out, err := m.decode(context.Background(), c, talker, predictor, st, s, Watch{})
 		if err != nil {
 			return err
 		}

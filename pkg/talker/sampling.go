@@ -1,6 +1,7 @@
 package talker
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 // Sampling decides how codes are drawn. The keys are those of generation_config.json.
 type Sampling struct {
 	DoSample          bool    `toml:"do_sample" json:"do_sample"`                   // false takes the best code
-	Temperature       float64 `toml:"temperature" json:"temperature"`               // divides the logits; > 0
+	Temperature       float64 `toml:"temperature" json:"temperature"`               // divides the logits; at least 0.001
 	TopK              int     `toml:"top_k" json:"top_k"`                           // draws from the best k; 0 for all
 	TopP              float64 `toml:"top_p" json:"top_p"`                           // and from the least set of that mass, in (0, 1]
 	RepetitionPenalty float64 `toml:"repetition_penalty" json:"repetition_penalty"` // of codes 0 drawn before; 1 for none
@@ -24,6 +25,7 @@ type Sampling struct {
 	SubTopK        int     `toml:"subtalker_top_k" json:"subtalker_top_k"`
 	SubTopP        float64 `toml:"subtalker_top_p" json:"subtalker_top_p"`
 
+	MinNewTokens int   `toml:"min_new_tokens" json:"min_new_tokens"` // draws of code 0 before the end can be drawn; n make at least n frames
 	MaxNewTokens int   `toml:"max_new_tokens" json:"max_new_tokens"` // draws of code 0; n without an end make n-1 frames
 	Seed         int64 `toml:"seed" json:"-"`
 }
@@ -32,7 +34,7 @@ type Sampling struct {
 func DefaultSampling() Sampling {
 	return Sampling{
 		DoSample: true, Temperature: 0.9, TopK: 50, TopP: 1, RepetitionPenalty: 1.05,
-		SubDoSample: true, SubTemperature: 0.9, SubTopK: 50, SubTopP: 1, MaxNewTokens: 8192,
+		SubDoSample: true, SubTemperature: 0.9, SubTopK: 50, SubTopP: 1, MinNewTokens: 2, MaxNewTokens: 8192,
 	}
 }
 
@@ -59,44 +61,46 @@ func ReadSampling(dir string) (Sampling, error) {
 // Validate lists every value out of range.
 func (s Sampling) Validate() error {
 	var p problems
-	p.want(s.Temperature > 0, "temperature", s.Temperature, "a number > 0")
-	p.want(s.SubTemperature > 0, "subtalker_temperature", s.SubTemperature, "a number > 0")
+	const cold = 1e-3 // below, scores overflow
+	p.want(s.Temperature >= cold, "temperature", s.Temperature, "at least %g; do_sample = false takes the best", cold)
+	p.want(s.SubTemperature >= cold, "subtalker_temperature", s.SubTemperature, "at least %g; subtalker_dosample = false takes the best", cold)
 	p.want(s.TopK >= 0, "top_k", s.TopK, "a number >= 0")
 	p.want(s.SubTopK >= 0, "subtalker_top_k", s.SubTopK, "a number >= 0")
 	p.want(s.TopP > 0 && s.TopP <= 1, "top_p", s.TopP, "a number in (0, 1]")
 	p.want(s.SubTopP > 0 && s.SubTopP <= 1, "subtalker_top_p", s.SubTopP, "a number in (0, 1]")
 	p.want(s.RepetitionPenalty > 0, "repetition_penalty", s.RepetitionPenalty, "a number > 0")
+	p.want(s.MinNewTokens >= 1, "min_new_tokens", s.MinNewTokens, "at least 1: speech has a frame")
 	p.want(s.MaxNewTokens >= 2, "max_new_tokens", s.MaxNewTokens, "at least 2, which make one frame")
+	p.want(s.MaxNewTokens >= s.MinNewTokens, "max_new_tokens", s.MaxNewTokens, "at least min_new_tokens %d", s.MinNewTokens)
 	return errors.Join(p.list...)
 }
 
 var never = float32(math.Inf(-1))
 
-// minTokens is the number of codes 0 before which speech cannot end.
-const minTokens = 2
-
 // Penalize makes codes that were drawn before less likely: each distinct one once (Keskar et al. 2019).
 func Penalize(scores []float32, drawn []int32, penalty float64) {
 	r := float32(penalty)
-	for i, t := range drawn {
+	done := make([]bool, len(scores))
+	for _, t := range drawn {
 		switch {
-		case slices.Contains(drawn[:i], t):
+		case done[t]:
 		case scores[t] < 0:
 			scores[t] *= r
 		default:
 			scores[t] /= r
 		}
+		done[t] = true
 	}
 }
 
-// Suppress leaves the codes and the end token; the end only from the third draw on.
-func (c *Config) Suppress(scores []float32, drawn int) {
+// Suppress leaves the codes, and the end token if speech may end here.
+func (c *Config) Suppress(scores []float32, mayEnd bool) {
 	eos := c.Talker.CodecEos
 	end := scores[eos]
 	for i := len(scores) - suppressed; i < len(scores); i++ {
 		scores[i] = never
 	}
-	if scores[eos] = end; drawn < minTokens {
+	if scores[eos] = end; !mayEnd {
 		scores[eos] = never
 	}
 }
@@ -104,36 +108,48 @@ func (c *Config) Suppress(scores []float32, drawn int) {
 // Warp divides by the temperature and removes what is not among the best topK (0: all) or not in the least set of mass
 // topP. The best score always stays. Removed scores are -Inf.
 func Warp(scores []float32, temperature float64, topK int, topP float64) {
-	var live []int // ascending by score
 	for i, v := range scores {
 		if v != never {
 			scores[i] = v / float32(temperature)
-			live = append(live, i)
 		}
 	}
-	slices.SortStableFunc(live, func(a, b int) int {
-		switch {
-		case scores[a] < scores[b]:
-			return -1
-		case scores[a] > scores[b]:
-			return 1
-		}
-		return 0
-	})
-	if topK > 0 && topK < len(live) {
-		least := scores[live[len(live)-topK]]
-		for len(live) > 0 && scores[live[0]] < least { // equals of the last one stay
-			scores[live[0]] = never
-			live = live[1:]
+	if topK > 0 && topK < len(scores) {
+		least := kth(scores, topK)
+		for i, v := range scores {
+			if v < least { // equals of the k-th stay
+				scores[i] = never
+			}
 		}
 	}
 	if topP < 1 {
-		nucleus(scores, live, topP)
+		nucleus(scores, topP)
 	}
 }
 
-// nucleus drops the least likely while their mass is at most 1-p (Holtzman et al. 2020); live is ascending.
-func nucleus(scores []float32, live []int, p float64) {
+// kth is the k-th largest score; k is few among many in practice, so a short sorted list is quicker than sorting all.
+func kth(scores []float32, k int) float32 {
+	top := make([]float32, 0, k+1) // ascending
+	for _, v := range scores {
+		if len(top) == k && v <= top[0] {
+			continue
+		}
+		at, _ := slices.BinarySearch(top, v)
+		if top = slices.Insert(top, at, v); len(top) > k {
+			top = slices.Delete(top, 0, 1)
+		}
+	}
+	return top[0]
+}
+
+// nucleus drops the least likely while their mass is at most 1-p (Holtzman et al. 2020).
+func nucleus(scores []float32, p float64) {
+	var live []int // ascending by score
+	for i, v := range scores {
+		if v != never {
+			live = append(live, i)
+		}
+	}
+	slices.SortStableFunc(live, func(a, b int) int { return cmp.Compare(scores[a], scores[b]) })
 	probs := Softmax(scores)
 	mass := 0.0
 	for _, i := range live[:len(live)-1] {

@@ -42,7 +42,7 @@ func TestSamplingStages(t *testing.T) {
 				}
 				Penalize(scores, history[row*drawn:(row+1)*drawn], 1.05)
 				check("after_repetition", scores)
-				m.Config.Suppress(scores, drawn)
+				m.Config.Suppress(scores, drawn >= 2)
 				check("after_suppress", scores)
 				topK := slices.Clone(scores)
 				Warp(topK, 0.9, 20, 1)
