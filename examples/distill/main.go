@@ -43,5 +43,5 @@ func work(ctx context.Context, r *stage.Run) (any, []*report.Table, error) {
 		return nil, nil, err
 	}
 	fmt.Fprintln(r.Log, summary.Conclusion())
-	return summary, []*report.Table{summary.ByCodebook(), summary.Table()}, nil
+	return summary, summary.Tables(), nil
 }

@@ -24,7 +24,7 @@ func main() {
 				return nil, nil, err
 			}
 			fmt.Fprintln(r.Log, summary.Conclusion())
-			return summary, []*report.Table{summary.ByCodebook(), summary.Table()}, nil
+			return summary, summary.Tables(), nil
 		},
 	}.Main())
 }

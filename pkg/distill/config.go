@@ -52,12 +52,15 @@ type Config struct {
 	// ChunkRows bounds the rows whose logits exist at a time: they are then computed again in the backward pass. 0: all
 	// at once, which is faster where memory allows it.
 	ChunkRows int `toml:"chunk_rows"`
+	// Layouts weighs the prompts that the utterances are given by a Mix.
+	Layouts Layouts `toml:"layouts"`
 }
 
 // DefaultConfig matches the teacher's distributions at temperature 1, with a pull on the hidden state.
 func DefaultConfig() Config {
 	return Config{
 		Objective: talker.Aligned, KLCode0: 1, KLCodes: 1, Hidden: 0.3, EOS: 0.5, Temperature: 1, Code0Classes: Reachable,
+		Layouts: Layouts{References: FromRow},
 	}
 }
 
@@ -92,6 +95,7 @@ func (c Config) Validate() error {
 	if c.ChunkRows < 0 {
 		errs = append(errs, fmt.Errorf("chunk_rows is %d, want 0 or more", c.ChunkRows))
 	}
+	errs = append(errs, c.Layouts.Validate())
 	return errors.Join(errs...)
 }
 

@@ -9,46 +9,46 @@ import (
 	"github.com/sugarme/gotch/ts"
 )
 
-// layout is a teacher-forced batch with the rows that losses are about. M rows predict code 0 or the end (frames +
+// forced is a teacher-forced batch with the rows that losses are about. M rows predict code 0 or the end (frames +
 // utterances); N of them precede a frame.
-type layout struct {
+type forced struct {
 	batch   *talker.Batch
 	rows    []int64 // [M] flat numbers of the rows that predict
 	labels  []int64 // [M] what they predict
 	frames  []int64 // [N] which of the M rows precede a frame
 	codes   []int64 // [N·G]
 	M, N, G int64
+	layouts []Layout // [B]
 }
 
-// layOut builds the aligned batch of us for models with cfg.
-func layOut(cfg *talker.Config, us []data.Utterance) (*layout, error) {
-	seqs := make([]talker.Sequence, len(us))
-	for i, u := range us {
-		var err error
-		if seqs[i], err = talker.TrainingRows(cfg, u); err != nil {
-			return nil, err
-		}
-	}
-	b, err := talker.Collate(seqs, talker.PadRight)
+// layOut builds the aligned batch of us, as they stand, for models with cfg.
+func layOut(cfg *talker.Config, us []data.Utterance) (*forced, error) {
+	b, err := Collate(cfg, us)
 	if err != nil {
 		return nil, err
 	}
-	l := &layout{batch: b, rows: b.TargetRows(), labels: b.Targets(), codes: b.FrameCodes(), G: int64(cfg.Groups())}
+	l := &forced{batch: b, rows: b.TargetRows(), labels: b.Targets(), codes: b.FrameCodes(), G: int64(cfg.Groups())}
 	for i, label := range l.labels {
 		if label != int64(cfg.Talker.CodecEos) {
 			l.frames = append(l.frames, int64(i))
 		}
 	}
 	l.N, l.M = int64(len(l.frames)), int64(len(l.rows))
+	for _, u := range us {
+		l.layouts = append(l.layouts, LayoutOf(cfg, u))
+	}
 	return l, nil
 }
 
+// layoutOf is the layout of the utterance that the m-th row that predicts belongs to.
+func (l *forced) layoutOf(m int64) Layout { return l.layouts[l.rows[m]/int64(l.batch.T)] }
+
 // targets are codes 1 … G-1 of the frames, [N,G-1].
-func (l *layout) targets(c *nn.Context, m *talker.Model) *ts.Tensor {
+func (l *forced) targets(c *nn.Context, m *talker.Model) *ts.Tensor {
 	return c.Narrow(ints(c, m, l.codes, l.N, l.G), 1, 1, l.G-1)
 }
 
-// outputs are one model's states over a layout.
+// outputs are one model's states over a batch.
 type outputs struct {
 	m      *talker.Model
 	hidden *ts.Tensor // [M,H] final-normed, of the rows that predict
@@ -56,7 +56,7 @@ type outputs struct {
 }
 
 // forward runs m over l; the code predictor only if codes is set.
-func forward(c *nn.Context, m *talker.Model, l *layout, codes bool) outputs {
+func forward(c *nn.Context, m *talker.Model, l *forced, codes bool) outputs {
 	o := outputs{m: m, hidden: m.Pick(c, m.Forward(c, l.batch), l.rows)}
 	if codes {
 		condition := c.IndexSelect(o.hidden, 0, ints(c, m, l.frames, l.N))
@@ -66,7 +66,7 @@ func forward(c *nn.Context, m *talker.Model, l *layout, codes bool) outputs {
 }
 
 // inference is forward without recording, without watchers (they watch the student) and without keeping activations.
-func inference(c *nn.Context, m *talker.Model, l *layout, codes bool) (o outputs) {
+func inference(c *nn.Context, m *talker.Model, l *forced, codes bool) (o outputs) {
 	c.Scope.Nest(func(s *tensor.Scope) {
 		nn.NoGrad(func() { o = forward(&nn.Context{Scope: s}, m, l, codes) })
 		s.Promote(o.hidden)

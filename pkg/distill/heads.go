@@ -31,7 +31,7 @@ func means(c *nn.Context, active []termWeight, sums []*ts.Tensor, count float64)
 }
 
 // code0 are the terms behind the codec head.
-func (o *Objective) code0(c *nn.Context, l *layout, t, s outputs, n counts) []train.Term {
+func (o *Objective) code0(c *nn.Context, l *forced, t, s outputs, n counts) []train.Term {
 	cfg, active := o.cfg, o.cfg.active("kl_code0", "eos", "ce_code0")
 	if len(active) == 0 {
 		return nil
@@ -59,7 +59,7 @@ func (o *Objective) code0(c *nn.Context, l *layout, t, s outputs, n counts) []tr
 }
 
 // codes are the terms behind the code predictor's heads.
-func (o *Objective) codes(c *nn.Context, l *layout, t, s outputs, n counts) []train.Term {
+func (o *Objective) codes(c *nn.Context, l *forced, t, s outputs, n counts) []train.Term {
 	cfg, active := o.cfg, o.cfg.active("kl_codes", "ce_codes")
 	if len(active) == 0 {
 		return nil

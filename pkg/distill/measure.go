@@ -45,7 +45,19 @@ type Divergence struct {
 	KL                 []float64 // [G] mean KL(teacher ‖ student) in nats, temperature 1
 	Agreement          []float64 // [G] share of rows where both have the same most likely class
 	Ends               []EndRow  // one per row of code 0, utterance by utterance
+
+	Layouts []LayoutDivergence // by layout of the prompts, most utterances first; nil where all have one
 }
+
+// LayoutDivergence is the part of the utterances with one layout.
+type LayoutDivergence struct {
+	Layout             Layout
+	Utterances, Frames int64
+	KL                 []float64 // [G]
+}
+
+// NatsPerFrame is the sum of KL over all codebooks.
+func (d LayoutDivergence) NatsPerFrame() float64 { return sum(d.KL) }
 
 // EndRow is one decision between going on and ending.
 type EndRow struct {
@@ -54,22 +66,24 @@ type EndRow struct {
 }
 
 // NatsPerFrame is the sum of KL over all codebooks.
-func (d Divergence) NatsPerFrame() float64 {
-	sum := 0.0
-	for _, v := range d.KL {
-		sum += v
+func (d Divergence) NatsPerFrame() float64 { return sum(d.KL) }
+
+func sum(x []float64) float64 {
+	total := 0.0
+	for _, v := range x {
+		total += v
 	}
-	return sum
+	return total
 }
 
-// Measure compares two talkers over all of set. Nothing is recorded; sums are float64. A canceled ctx ends it. To
+// Measure compares two talkers over all of set, whose utterances are laid out as they stand. Nothing is recorded; sums are float64. A canceled ctx ends it. To
 // measure several students, or one again and again, make a Probe.
 func Measure(ctx context.Context, teacher, student *talker.Model, set data.Set, cfg MeasureConfig) (Divergence, error) {
 	if err := alike(teacher, student); err != nil {
 		return Divergence{}, err
 	}
 	m := newMeter(student, cfg)
-	err := eachBatch(ctx, teacher, set, cfg, func(l *layout) error {
+	err := eachBatch(ctx, teacher, set, cfg, func(l *forced) error {
 		return nn.Run(func(c *nn.Context) error { return m.add(c, l, inference(c, teacher, l, true)) })
 	})
 	if err != nil {
@@ -78,8 +92,8 @@ func Measure(ctx context.Context, teacher, student *talker.Model, set data.Set, 
 	return m.mean(), nil
 }
 
-// eachBatch calls f with the layouts of set, in order.
-func eachBatch(ctx context.Context, m *talker.Model, set data.Set, cfg MeasureConfig, f func(l *layout) error) error {
+// eachBatch calls f with the batches of set, in order.
+func eachBatch(ctx context.Context, m *talker.Model, set data.Set, cfg MeasureConfig, f func(l *forced) error) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type Objective struct {
 	teacher, student *talker.Model
 	cfg              Config
 	weights          []float64 // of codes 1 … G-1; nil: all 1
+	traits           []trait   // of layouts, to be logged
 }
 
 // New pairs two talkers of one architecture. The teacher is only read; it may compute in another dtype, and may be nil
@@ -35,7 +36,11 @@ func New(teacher, student *talker.Model, cfg Config) (*Objective, error) {
 	case cfg.taught():
 		return nil, errors.New("distill: no teacher, want one for the weights of kl_code0, kl_codes, hidden and eos")
 	}
-	return &Objective{teacher: teacher, student: student, cfg: cfg, weights: cfg.CodebookWeights}, nil
+	layouts, err := cfg.Layouts.For(student.Config)
+	if err != nil {
+		return nil, fmt.Errorf("distill: %w", err)
+	}
+	return &Objective{teacher: teacher, student: student, cfg: cfg, weights: cfg.CodebookWeights, traits: layouts.traits()}, nil
 }
 
 // alike wants two models that read the same batches and predict the same classes.
@@ -61,7 +66,8 @@ func alike(teacher, student *talker.Model) error {
 // Module is the student.
 func (o *Objective) Module() nn.Module { return o.student }
 
-// Terms runs both models over us; see the package comment for the terms. The teacher is not recorded.
+// Terms runs both models over us, laid out as they stand; see the package comment for the terms. The teacher is not
+// recorded. Where the configuration weighs several layouts, terms without weight say how many of us have which.
 func (o *Objective) Terms(c *nn.Context, us []data.Utterance, total train.Counts) ([]train.Term, error) {
 	l, err := layOut(o.student.Config, us)
 	if err != nil {
@@ -81,7 +87,7 @@ func (o *Objective) Terms(c *nn.Context, us []data.Utterance, total train.Counts
 	if w := o.cfg.Hidden; w != 0 {
 		terms = append(terms, mean(c, "hidden", w, c.Sum(hiddenRows(c, t.hidden, s.hidden)), n.rows))
 	}
-	return terms, nil
+	return append(terms, o.shares(c, l, total)...), nil
 }
 
 // taught tells whether some term needs the teacher.

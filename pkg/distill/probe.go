@@ -19,14 +19,14 @@ type Probe struct {
 
 // probed is one batch with the teacher's outputs, which the probe owns.
 type probed struct {
-	layout  *layout
+	layout  *forced
 	teacher outputs
 }
 
 // NewProbe runs the teacher over set. The caller closes the probe, and the teacher after it.
 func NewProbe(ctx context.Context, teacher *talker.Model, set data.Set, cfg MeasureConfig) (*Probe, error) {
 	p := &Probe{teacher: teacher, cfg: cfg}
-	err := eachBatch(ctx, teacher, set, cfg, func(l *layout) error {
+	err := eachBatch(ctx, teacher, set, cfg, func(l *forced) error {
 		return nn.Run(func(c *nn.Context) error {
 			t := inference(c, teacher, l, true)
 			nn.NoGrad(func() { t.states = c.Contiguous(t.states) }) // a view would hold more than it shows

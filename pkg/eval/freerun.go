@@ -6,21 +6,21 @@ import (
 	"slices"
 
 	"github.com/qakd/qakd/pkg/data"
+	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/talker"
 )
 
-// FreeRun speaks the texts of us with seeded sampling. Every utterance has a random stream of its own, so that two
+// FreeRun speaks the texts of us, each from the prompt that distill.Request makes of it, with seeded sampling. Every utterance has a random stream of its own, so that two
 // models draw from the same numbers.
 func FreeRun(ctx context.Context, m *talker.Model, us []data.Utterance, s talker.Sampling, batch int) ([]talker.Speech, error) {
 	var out []talker.Speech
 	for part := range slices.Chunk(us, batch) {
 		prompts := make([]talker.Prompt, len(part))
 		for i, u := range part {
-			voice, err := m.Config.PresetVoice(u.Speaker)
+			r, err := distill.Request(m.Config, u)
 			if err != nil {
-				return nil, fmt.Errorf("eval: utterance %q: %w", u.ID, err)
+				return nil, err
 			}
-			r := talker.Request{ID: u.ID, Text: u.Text, Voice: &voice, Language: u.Language}
 			if prompts[i], err = talker.DecodingRows(m.Config, r); err != nil {
 				return nil, err
 			}

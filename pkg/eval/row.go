@@ -20,6 +20,15 @@ type Row struct {
 	DurationRatio float64   `json:"duration_ratio"`  // 0 without free-running speech
 	Bytes         int64     `json:"bytes"`           // of the checkpoint's folder on disk
 	BitsPerWeight float64   `json:"bits_per_weight"` // of the quantized layers: codes, scales, zero points; the teacher: as stored
+
+	Layouts []LayoutRow `json:"layouts,omitempty"` // by layout of the prompts, where they differ
+}
+
+// LayoutRow is a model's line for the utterances with one layout.
+type LayoutRow struct {
+	Layout     string  `json:"layout"`
+	Utterances int64   `json:"utterances"`
+	KL         float64 `json:"kl"` // nats per frame
 }
 
 // Bench measures models against one teacher on the same utterances.
@@ -32,7 +41,7 @@ type Bench struct {
 	spoken  []talker.Speech // the teacher's
 }
 
-// NewBench runs the teacher over set, and lets it speak the first FreeRun texts with s. The caller closes the bench, and
+// NewBench runs the teacher over set, whose utterances are laid out as they stand (see distill.Mix), and lets it speak the first FreeRun texts with s. The caller closes the bench, and
 // the teacher after it.
 func NewBench(ctx context.Context, teacher *talker.Model, set data.List, s talker.Sampling, cfg Config) (*Bench, error) {
 	if err := cfg.Validate(); err != nil {
@@ -65,6 +74,9 @@ func (b *Bench) Row(ctx context.Context, name string, m *talker.Model) (Row, err
 		row.AgreementCP += a
 	}
 	row.AgreementCP /= float64(len(d.Agreement) - 1)
+	for _, l := range d.Layouts {
+		row.Layouts = append(row.Layouts, LayoutRow{l.Layout.String(), l.Utterances, l.NatsPerFrame()})
+	}
 	if b.cfg.FreeRun == 0 {
 		return row, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/demo"
+	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
 )
@@ -74,7 +75,7 @@ func (r *Run) fit(ctx context.Context, us []data.Utterance) (*calib.Result, erro
 // watch runs the teacher over a batch: talker, heads and code predictor.
 func (r *Run) watch(p *calib.Pass, us []data.Utterance) error {
 	m := r.Teacher
-	b, err := collate(m.Config, us)
+	b, err := distill.Collate(m.Config, us)
 	if err != nil {
 		return err
 	}
@@ -87,17 +88,6 @@ func (r *Run) watch(p *calib.Pass, us []data.Utterance) error {
 	codes := c.ToDevice(c.FromInts(b.FrameCodes(), int64(len(b.Frame)), int64(m.Config.Groups())), m.Device)
 	m.CodeLogits(c, m.Predict(c, m.Pick(c, hidden, b.ConditionRows()), codes))
 	return nil
-}
-
-func collate(cfg *talker.Config, us []data.Utterance) (*talker.Batch, error) {
-	seqs := make([]talker.Sequence, len(us))
-	for i, u := range us {
-		var err error
-		if seqs[i], err = talker.TrainingRows(cfg, u); err != nil {
-			return nil, err
-		}
-	}
-	return talker.Collate(seqs, talker.PadRight)
 }
 
 func batches(us []data.Utterance, size int) iter.Seq2[[]data.Utterance, error] {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/demo"
-	"github.com/qakd/qakd/pkg/talker"
+	"github.com/qakd/qakd/pkg/distill"
 )
 
 // Data says where utterances come from: JSONL files (package data), or with the demo teacher its synthetic language.
@@ -53,40 +53,55 @@ func (d Data) validate(model string) error {
 	return errors.Join(errs...)
 }
 
-// readData reads the files of all splits and checks every utterance against the teacher: a bad line or a missing file is
-// an error now, not after hours of training.
+// readData reads the files of all splits and checks every utterance in every layout that it can be drawn in: a bad line
+// or a missing file is an error now, not after hours of training.
 func (r *Run) readData() error {
-	if r.Experiment.Model == "" {
-		return nil
+	lists, err := r.Experiment.lists(r.source)
+	if err != nil {
+		return err
 	}
-	r.lists = map[demo.Split]data.List{}
-	files := r.Experiment.Data.files()
-	for _, split := range slices.Sorted(maps.Keys(files)) {
-		list, err := data.ReadFile(files[split], nil)
+	r.lists = lists
+	for _, split := range slices.Sorted(maps.Keys(lists)) {
+		m, err := r.mix(split, 0)
+		if err == nil {
+			err = m.Check()
+		}
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", r.Experiment.Data.files()[split], err)
 		}
-		for _, u := range list {
-			if err := readable(r.Teacher.Config, u); err != nil {
-				return fmt.Errorf("%s: %w", files[split], err)
-			}
-		}
-		r.lists[split] = list
 	}
 	return nil
 }
 
-// readable tells why a model cannot be trained on an utterance, or cannot speak its text.
-func readable(cfg *talker.Config, u data.Utterance) error {
-	if _, err := talker.TrainingRows(cfg, u); err != nil {
-		return err
+// lists are the files of all splits, read with the tokenizer of the checkpoint at source; none for the demo teacher.
+func (e Experiment) lists(source string) (map[demo.Split]data.List, error) {
+	if e.Model == "" {
+		return nil, nil
 	}
-	voice, err := cfg.PresetVoice(u.Speaker)
+	lists := map[demo.Split]data.List{}
+	files := e.Data.files()
+	for _, split := range slices.Sorted(maps.Keys(files)) {
+		list, err := data.ReadFile(files[split], nil)
+		if err != nil {
+			return nil, err
+		}
+		lists[split] = list
+	}
+	return lists, nil
+}
+
+// mix is a split in the layouts that the experiment weighs. What is trained or calibrated on follows the run's seed; the
+// layout of a held-out utterance depends on its ID alone, so that runs with different seeds are measured alike.
+func (r *Run) mix(split demo.Split, n int) (*distill.Mix, error) {
+	set, err := r.set(split, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = talker.DecodingRows(cfg, talker.Request{ID: u.ID, Text: u.Text, Voice: &voice, Language: u.Language})
-	return err
+	seed := r.Experiment.Seed
+	if split == demo.Selection || split == demo.Evaluation {
+		seed = 0
+	}
+	return distill.NewMix(set, r.Teacher.Config, r.Experiment.Distill.Layouts, seed)
 }
 
 // set is a split; n limits the utterances, 0 does not.
@@ -105,9 +120,9 @@ func (r *Run) set(split demo.Split, n int) (data.Set, error) {
 	return list, nil
 }
 
-// utterances of a split, at most n.
+// utterances of a split, at most n, each in its layout.
 func (r *Run) utterances(split demo.Split, n int) (data.List, error) {
-	set, err := r.set(split, n)
+	set, err := r.mix(split, n)
 	if err != nil {
 		return nil, err
 	}

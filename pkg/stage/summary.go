@@ -91,6 +91,34 @@ func (s *Summary) ByCodebook() *report.Table {
 	return t
 }
 
+// ByLayout is KL by the layout of the prompts, a column per model; nil where all prompts have one.
+func (s *Summary) ByLayout() *report.Table {
+	if len(s.Rows[0].Layouts) == 0 {
+		return nil
+	}
+	t := &report.Table{Title: "KL by layout (voice, text, language), nats per frame", Columns: []string{"layout", "utterances"}}
+	for _, r := range s.Rows {
+		t.Columns = append(t.Columns, r.Name)
+	}
+	for i, l := range s.Rows[0].Layouts {
+		cells := []any{l.Layout, l.Utterances}
+		for _, r := range s.Rows {
+			cells = append(cells, r.Layouts[i].KL)
+		}
+		t.Add(cells...)
+	}
+	return t
+}
+
+// Tables is everything for a person.
+func (s *Summary) Tables() []*report.Table {
+	tables := []*report.Table{s.ByCodebook()}
+	if t := s.ByLayout(); t != nil {
+		tables = append(tables, t)
+	}
+	return append(tables, s.Table())
+}
+
 // Conclusion says in one line what was won back, and how far the student is from INT8 round-to-nearest.
 func (s *Summary) Conclusion() string {
 	int8Row, _ := s.row(RowINT8)
