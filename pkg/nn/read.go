@@ -87,7 +87,11 @@ func each(n, threads int, f func(k int) error) error {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			for k := int(next.Add(1)) - 1; k < n && !failed.Load(); k = int(next.Add(1)) - 1 {
+			for !failed.Load() {
+				k := int(next.Add(1)) - 1
+				if k >= n {
+					return
+				}
 				if errs[k] = f(k); errs[k] != nil {
 					failed.Store(true)
 				}
@@ -95,7 +99,7 @@ func each(n, threads int, f func(k int) error) error {
 		}()
 	}
 	wait.Wait()
-	for _, err := range errs { // numbers are taken in order, so none before the first that failed was left out
+	for _, err := range errs { // numbers are taken in order and what is taken is done: none before the first that failed is left out
 		if err != nil {
 			return err
 		}

@@ -45,6 +45,9 @@ type LoadOptions struct {
 // Load fills every parameter of m from src. It is strict: one error lists all missing, unexpected and mis-shaped
 // tensors, and then nothing has been changed. A value that is not finite is an error that names its tensor.
 func Load(m Module, src ckpt.Source, opt LoadOptions) error {
+	if !isFloat(opt.DType) {
+		return fmt.Errorf("nn: parameters of dtype %v, want Float, BFloat16, Half or Double", opt.DType)
+	}
 	params := Params(m)
 	want := make([]ckpt.Info, len(params))
 	for i, p := range params {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Config is a checkpoint's config.json. Raw has the file as it is, with the keys that nothing here reads.
@@ -52,6 +53,7 @@ type Rope struct {
 	Interleaved bool    `json:"interleaved"`
 	Sections    []int64 `json:"mrope_section"`
 	Type        string  `json:"rope_type"`
+	OldType     string  `json:"type"` // the key's name in older files
 }
 
 // TalkerConfig is talker_config.
@@ -93,8 +95,11 @@ func (d *Dialect) UnmarshalJSON(b []byte) error {
 func ReadConfig(dir string) (*Config, error) {
 	path := filepath.Join(dir, "config.json")
 	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("talker: %w", err)
+	switch {
+	case errors.Is(err, syscall.ENOTDIR):
+		return nil, fmt.Errorf("talker: %s is a file, want a checkpoint folder with config.json: %w", dir, syscall.ENOTDIR)
+	case err != nil:
+		return nil, fmt.Errorf("talker: checkpoint folder: %w", err)
 	}
 	cfg, err := ParseConfig(raw)
 	if err != nil {
@@ -104,16 +109,16 @@ func ReadConfig(dir string) (*Config, error) {
 	return cfg, nil
 }
 
-// ParseConfig reads the text of a config.json. The error lists every missing key and every bad value.
+// ParseConfig reads the text of a config.json, that of a whole model or of a talker that was saved alone (see whole).
+// The error lists every missing key and every bad value.
 func ParseConfig(raw []byte) (*Config, error) {
+	raw, err := whole(raw)
+	if err != nil {
+		return nil, err
+	}
 	cfg := &Config{Raw: raw}
 	if err := json.Unmarshal(raw, cfg); err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
-			key := strings.ReplaceAll(wrong.Field, "Stack.", "") // embedded: no key of the file
-			return nil, fmt.Errorf("key %q: value %s, want %s", key, wrong.Value, wrong.Type)
-		}
-		return nil, err
+		return nil, explain(err)
 	}
 	missing, err := missingKeys(raw)
 	if err != nil {
@@ -123,6 +128,16 @@ func ParseConfig(raw []byte) (*Config, error) {
 		return nil, missing
 	}
 	return cfg, cfg.Validate()
+}
+
+// explain names the key of a value of the wrong type.
+func explain(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) && wrong.Field != "" {
+		key := strings.ReplaceAll(wrong.Field, "Stack.", "") // embedded: no key of the file
+		return fmt.Errorf("key %q: value %s, want %s", key, wrong.Value, wrong.Type)
+	}
+	return err
 }
 
 // Adapter tells whether the code predictor's inputs pass through small_to_mtp_projection: whether the widths differ.

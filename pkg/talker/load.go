@@ -17,9 +17,10 @@ type Options struct {
 	Swap func(m *Model, dir string) error
 }
 
-// Load reads a checkpoint folder: config.json and its safetensors, single or sharded. It is strict: every tensor that
-// the configuration implies must be there, in its shape, and no other. Speaker encoder and codec tensors are not the
-// talker's; a checkpoint may have or lack them.
+// Load reads a checkpoint folder: config.json and its safetensors, single or sharded, in any mixture of float dtypes. It
+// is strict: every tensor that the configuration implies must be there, in its shape, and no other. Speaker encoder and
+// codec tensors are not the talker's: a checkpoint may have or lack them, and they are not read. A talker that was saved
+// alone will do, with or without the prefix "talker." of its tensors' names.
 func Load(dir string, o Options) (*Model, error) {
 	cfg, err := ReadConfig(dir)
 	if err != nil {
@@ -46,7 +47,7 @@ func Load(dir string, o Options) (*Model, error) {
 		return nil, err
 	}
 	defer src.Close()
-	if err := nn.Load(m, src, nn.LoadOptions{DType: o.DType, Device: o.Device, Ignore: foreign}); err != nil {
+	if err := nn.Load(m, prefixed(src), nn.LoadOptions{DType: o.DType, Device: o.Device, Ignore: foreign}); err != nil {
 		return nil, fmt.Errorf("talker: %s: %w", dir, err)
 	}
 	return m, nil

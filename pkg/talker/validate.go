@@ -60,7 +60,8 @@ func (c *Config) Validate() error {
 	p.want(kind, "tts_model_type", c.Type, `"base", "custom_voice" or "voice_design"`)
 	t.validate(&p, "talker_config.")
 	cp.validate(&p, "talker_config.code_predictor_config.")
-	p.want(cp.Scaling == nil, "talker_config.code_predictor_config.rope_scaling", cp.Scaling, "null")
+	p.want(cp.Scaling == nil || len(cp.Scaling.Sections) == 0, "talker_config.code_predictor_config.rope_scaling.mrope_section",
+		cp.Scaling, "none: the code predictor's positions are plain")
 	p.want(cp.Groups == t.Groups, "talker_config.code_predictor_config.num_code_groups", cp.Groups, "%d, as talker_config has", t.Groups)
 	p.want(cp.MaxPositions == 0 || cp.MaxPositions >= int64(cp.Groups), "talker_config.code_predictor_config.max_position_embeddings",
 		cp.MaxPositions, "at least num_code_groups %d", cp.Groups)
@@ -123,6 +124,7 @@ func (s *Stack) validate(p *problems, at string) {
 	p.want(!s.TieEmbeddings, at+"tie_word_embeddings", s.TieEmbeddings, "false")
 	if r := s.Scaling; r != nil {
 		p.want(r.Type == "" || r.Type == "default", at+"rope_scaling.rope_type", r.Type, `"default"`)
+		p.want(r.OldType == "" || r.OldType == "default", at+"rope_scaling.type", r.OldType, `"default"`)
 		err := s.rotary().Validate()
 		p.want(err == nil, at+"rope_scaling.mrope_section", r.Sections, "three numbers with sum head_dim/2 = %d", s.HeadDim/2)
 	}
