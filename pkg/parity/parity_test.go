@@ -22,9 +22,12 @@ func TestMain(m *testing.M) {
 // Every golden of the talker equals the reference's; numbers count by hand what the fixtures hold.
 func TestGoldens(t *testing.T) {
 	for fixture, want := range map[string]map[string]int{
-		"tiny-f32":     {"talker.safetensors": 38, "code_predictor.safetensors": 8, "sft.safetensors": 54, "grad_norms.json": 3 * 85},
-		"tiny-bf16":    {"talker.safetensors": 41, "code_predictor.safetensors": 8, "sft.safetensors": 46, "bf16.safetensors": 3, "grad_norms.json": 2 * 94},
-		"tiny-sharded": {"code_predictor.safetensors": 8, "sft.safetensors": 47, "grad_norms.json": 2 * 72},
+		"tiny-f32": {"talker.safetensors": 38, "code_predictor.safetensors": 8, "sft.safetensors": 54, "grad_norms.json": 3 * 85,
+			"codec_encode.safetensors": 16, "codec_decode.safetensors": 16},
+		"tiny-bf16": {"talker.safetensors": 41, "code_predictor.safetensors": 8, "sft.safetensors": 46, "bf16.safetensors": 3, "grad_norms.json": 2 * 94,
+			"codec_encode.safetensors": 16, "codec_decode.safetensors": 17},
+		"tiny-sharded": {"generate.safetensors": 40, "sampling.safetensors": 10, "code_predictor.safetensors": 8, "sft.safetensors": 47, "grad_norms.json": 2 * 72,
+			"codec_encode.safetensors": 19, "codec_decode.safetensors": 16},
 	} {
 		t.Run(fixture, func(t *testing.T) {
 			res, err := Run(fixtures + fixture)
@@ -80,6 +83,29 @@ func edit(t *testing.T, path, from, to string) {
 	}
 }
 
+// A codec that computes something else fails, in the half where it does.
+func TestDetectsCodecDifference(t *testing.T) {
+	for file, change := range map[string][2]string{
+		"codec_decode.safetensors": {`"sliding_window": 6,`, `"sliding_window": 7,`}, // the encoder's is 250
+		"codec_encode.safetensors": {`"norm_eps": 1e-05,`, `"norm_eps": 0.5,`},
+	} {
+		dir := copied(t, "tiny-sharded")
+		edit(t, filepath.Join(dir, "checkpoint", "speech_tokenizer", "config.json"), change[0], change[1])
+		res, err := Run(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range res.Checks {
+			if !c.Pass && c.File != file {
+				t.Errorf("%s: %s %s fails", file, c.File, c.Name)
+			}
+		}
+		if res.Failed == 0 {
+			t.Errorf("%s: no check sees the difference", file)
+		}
+	}
+}
+
 // A model that computes something else fails, and only where it does.
 func TestDetectsDifference(t *testing.T) {
 	dir := copied(t, "tiny-bf16")
@@ -116,8 +142,14 @@ func TestMissingGoldens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Failed != 0 || res.Passed != 7 {
-		t.Errorf("%d passed, %d failed, want 7 and 0", res.Passed, res.Failed)
+	predictor := 0
+	for _, c := range res.Checks {
+		if c.File == "code_predictor.safetensors" {
+			predictor++
+		}
+	}
+	if res.Failed != 0 || predictor != 7 {
+		t.Errorf("%d checks of the code predictor, %d failed in all, want 7 and 0", predictor, res.Failed)
 	}
 	var unknown, absent bool
 	for _, n := range res.Unsupported {
@@ -163,8 +195,14 @@ func TestNothingToCompare(t *testing.T) {
 	if !slices.ContainsFunc(res.Absent, func(n string) bool { return strings.HasPrefix(n, "grad_norms.json") }) {
 		t.Errorf("the norms of gradients that are not computed are not among the absent: %v", res.Absent)
 	}
-	if err := os.Remove(filepath.Join(golden, "code_predictor.safetensors")); err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob(filepath.Join(golden, "*.safetensors"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("golden files %v, error %v", files, err)
+	}
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := Run(dir); err == nil || !strings.Contains(err.Error(), golden+" has a manifest, but none") {
 		t.Errorf("error %v without golden files, want one that names the folder", err)

@@ -35,8 +35,12 @@ var sections = map[string]section{
 	},
 	"code_predictor.safetensors": {inputs: []string{"talker_hidden", "codes"}, run: predictorSection},
 	"sft.safetensors":            {inputs: []string{"ref_wav", "speaker_embedding", "sample*.text_ids", "sample*.codes"}, run: sftSection},
+	"generate.safetensors":       {inputs: []string{"ref_wav", "*.input_ids", "*.instruct_ids", "*.ref_ids"}, run: generateSection},
+	"sampling.safetensors":       {inputs: []string{"logits", "h*.history"}, run: samplingSection},
 	"speaker.safetensors":        {inputs: []string{"wav", "wav2"}, run: speakerSection},
 	"bf16.safetensors":           {run: bf16Section},
+	"codec_encode.safetensors":   {inputs: []string{"wav0", "wav1"}, run: encodeSection},
+	"codec_decode.safetensors":   {inputs: []string{"codes", "snake.in"}, run: decodeSection},
 }
 
 // Run loads dir/checkpoint on the CPU and checks every golden of dir. An error means that there is nothing to compare;
