@@ -121,6 +121,11 @@ func (letters) Body(s string) (ids []int32, err error) {
 	return ids, nil
 }
 
+func (l letters) Reference(s string) ([]int32, error) {
+	ids, err := l.Body(s)
+	return append(ids, 1), err
+}
+
 func (l letters) Instruct(s string) ([]int32, error) {
 	ids, err := l.Body(s)
 	return append([]int32{0}, ids...), err
@@ -128,11 +133,11 @@ func (l letters) Instruct(s string) ([]int32, error) {
 
 func TestTextsAreTokenized(t *testing.T) {
 	tests := []struct{ line, want, err string }{
-		{`{"text":"ab","instruct":"c","ref_text":"d","audio_codes":[[1]]}`, "[97 98] [0 99] [100]", ""},
+		{`{"text":"ab","instruct":"c","ref_text":"d","audio_codes":[[1]]}`, "[97 98] [0 99] [100 1]", ""},
 		{`{"text":"ab","text_ids":[5],"instruct":"c","instruct_ids":[6],"ref_text":"d","ref_text_ids":[7],"audio_codes":[[1]]}`, "[5] [6] [7]", ""},
 		{`{"text":"ab","instruct":"","ref_text":"","ref_text_ids":[],"audio_codes":[[1]]}`, "[97 98] [] []", ""},
 		{`{"text":"bad","audio_codes":[[1]]}`, "", `data: x.jsonl:1: key "text": no token for it`},
-		{`{"text":"ab","ref_text":" ","audio_codes":[[1]]}`, "", `data: x.jsonl:1: key "ref_text" is " ", which has no tokens, want at least one`},
+		{`{"text":" ","audio_codes":[[1]]}`, "", `data: x.jsonl:1: key "text" is " ", which has no tokens, want at least one`},
 		{`{"text":"","audio_codes":[[1]]}`, "", `data: x.jsonl:1: key "text_ids" is missing or empty, want at least one id`},
 	}
 	for _, tt := range tests {

@@ -105,8 +105,9 @@ func clip(s string) string {
 
 // Tokenizer turns the texts of a row into token ids, as the checkpoint's own tokenizer does.
 type Tokenizer interface {
-	Body(text string) ([]int32, error)     // what is to be spoken, or what a reference says: no role tokens, no end marks
-	Instruct(text string) ([]int32, error) // a whole instruction turn
+	Body(text string) ([]int32, error)      // what is to be spoken: no role tokens, no end marks
+	Reference(text string) ([]int32, error) // what a reference says, likewise
+	Instruct(text string) ([]int32, error)  // a whole instruction turn
 }
 
 // tokenize fills in the ids that the row has text for, and takes an empty list for none.
@@ -120,7 +121,7 @@ func (u *Utterance) tokenize(t Tokenizer) error {
 	parts := []part{{key: "text", text: u.From.Text, ids: &u.Text}, {key: "instruct", text: u.From.Instruct, ids: &u.Instruct},
 		{key: "ref_text", text: u.From.RefText, ids: &u.RefText}}
 	if t != nil {
-		parts[0].with, parts[1].with, parts[2].with = t.Body, t.Instruct, t.Body
+		parts[0].with, parts[1].with, parts[2].with = t.Body, t.Instruct, t.Reference
 	}
 	for _, p := range parts {
 		switch {

@@ -99,6 +99,42 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// TestMeasureLayouts: each layout's part is what a measurement of its utterances alone says; one layout has no parts.
+func TestMeasureLayouts(t *testing.T) {
+	teacher, student := cloner(t, 1), cloner(t, 2)
+	us := dressed(t, mixed(t, teacher, clones(20), everyClone()))
+	cfg := distill.MeasureConfig{Batch: 7, Classes: distill.Full, ChunkRows: 5}
+	d, err := distill.Measure(context.Background(), teacher, student, us, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	utterances, frames := int64(0), int64(0)
+	for _, part := range d.Layouts {
+		var some data.List
+		for _, u := range us {
+			if distill.LayoutOf(teacher.Config, u) == part.Layout {
+				some = append(some, u)
+			}
+		}
+		alone, err := distill.Measure(context.Background(), teacher, student, some, distill.MeasureConfig{Batch: 1, Classes: distill.Full})
+		if err != nil {
+			t.Fatal(err)
+		}
+		utterances, frames = utterances+part.Utterances, frames+part.Frames
+		if alone.Layouts != nil || alone.Utterances != part.Utterances || alone.Frames != part.Frames {
+			t.Errorf("%v: %d utterances, %d frames; alone %d, %d, parts %v", part.Layout, part.Utterances, part.Frames, alone.Utterances, alone.Frames, alone.Layouts)
+		}
+		for g := range alone.KL {
+			if math.Abs(alone.KL[g]-part.KL[g]) > 2e-5 {
+				t.Errorf("%v, code %d: KL %g, alone %g", part.Layout, g, part.KL[g], alone.KL[g])
+			}
+		}
+	}
+	if len(d.Layouts) < 6 || utterances != d.Utterances || frames != d.Frames {
+		t.Errorf("%d layouts with %d utterances and %d frames, want 6 or more with %d and %d", len(d.Layouts), utterances, frames, d.Utterances, d.Frames)
+	}
+}
+
 func TestMeasureSelf(t *testing.T) {
 	d, err := distill.Measure(context.Background(), model(t, 1), model(t, 1), utterances(4), distill.DefaultMeasureConfig())
 	if err != nil {

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"testing"
 
 	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
@@ -19,8 +21,10 @@ import (
 )
 
 // student is the teacher, fake-quantized to W4A8.
-func student(t *testing.T) *talker.Model {
-	m := model(t, 1)
+func student(t *testing.T) *talker.Model { return quantized(t, model(t, 1)) }
+
+func quantized(t *testing.T, m *talker.Model) *talker.Model {
+	t.Helper()
 	if _, err := qat.Prepare(m, qat.DefaultConfig()); err != nil {
 		t.Fatal(err)
 	}
@@ -41,23 +45,37 @@ func (s stopper) Step(r track.Step) error {
 	return s.Tracker.Step(r)
 }
 
-// TestExactResume: a fake-quantized student that stops after 15 of 30 steps and goes on in a new process is the one
-// that never stopped, to the bit: masters, scales, moments, metrics and the choice of the best.
+// TestExactResume: a fake-quantized student that stops and goes on in a new process is the one that never stopped, to the
+// bit: masters, scales, moments, metrics and the choice of the best. In the mix every epoch has its own layouts, and
+// references of other utterances.
 func TestExactResume(t *testing.T) {
-	cfg := train.DefaultConfig()
-	cfg.Steps, cfg.MicroBatch, cfg.TokensPerStep, cfg.EvalEvery, cfg.CheckpointEvery = 30, 2, 10, 6, 7
-	train30 := func(dir string, m *talker.Model, resume bool, stopAt int64) error {
+	t.Run("preset voices", func(t *testing.T) {
+		exactResume(t, model, func(*talker.Model) data.Set { return utterances(20) }, distill.Layouts{}, 30, 15)
+	})
+	t.Run("every layout of a clone", func(t *testing.T) {
+		l := everyClone()
+		l.References = distill.FromSpeaker
+		exactResume(t, cloner, func(m *talker.Model) data.Set { return mixed(t, m, clones(9), l) }, l, 12, 5)
+	})
+}
+
+func exactResume(t *testing.T, load func(testing.TB, int64) *talker.Model, set func(*talker.Model) data.Set, l distill.Layouts, steps, stop int) {
+	cfg, weigh := train.DefaultConfig(), distill.DefaultConfig()
+	cfg.Steps, cfg.MicroBatch, cfg.TokensPerStep, cfg.EvalEvery, cfg.CheckpointEvery = steps, 2, 10, 6, 7
+	weigh.Layouts = l
+	distil := func(dir string, m *talker.Model, resume bool, stopAt int64) error {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		o, err := distill.New(model(t, 1), m, distill.DefaultConfig())
+		o, err := distill.New(load(t, 1), m, weigh)
 		if err != nil {
 			t.Fatal(err)
 		}
 		loop := train.Loop{
-			Config: cfg, Objective: o, Data: utterances(20), Dir: dir, Resume: resume, Settings: train.SettingsOf(distill.DefaultConfig()),
+			Config: cfg, Objective: o, Data: set(m), Dir: dir, Resume: resume, Settings: train.SettingsOf(weigh),
 			Tracker: stopper{track.NewJSONL(filepath.Join(dir, "metrics.jsonl")), stopAt, cancel},
 			Evaluate: func(ctx context.Context, _ int) (train.Evaluation, error) {
-				d, err := distill.Measure(ctx, model(t, 1), m, utterances(4), distill.DefaultMeasureConfig())
+				held := mixed(t, m, clones(4), l)
+				d, err := distill.Measure(ctx, load(t, 1), m, held, distill.DefaultMeasureConfig())
 				return train.Evaluation{Value: d.NatsPerFrame()}, err
 			},
 		}
@@ -65,16 +83,16 @@ func TestExactResume(t *testing.T) {
 		return err
 	}
 	whole, halves := t.TempDir(), t.TempDir()
-	first := student(t)
+	first := quantized(t, load(t, 1))
 	before := weights(t, first)
-	if err := train30(whole, first, false, 0); err != nil {
+	if err := distil(whole, first, false, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := train30(halves, student(t), false, 15); !errors.Is(err, train.ErrInterrupted) {
+	if err := distil(halves, quantized(t, load(t, 1)), false, int64(stop)); !errors.Is(err, train.ErrInterrupted) {
 		t.Fatalf("the interrupted run ends with %v", err)
 	}
-	second := student(t)
-	if err := train30(halves, second, true, 0); err != nil {
+	second := quantized(t, load(t, 1))
+	if err := distil(halves, second, true, 0); err != nil {
 		t.Fatal(err)
 	}
 
@@ -89,12 +107,13 @@ func TestExactResume(t *testing.T) {
 	if !moved {
 		t.Error("no scale was trained")
 	}
-	for _, name := range []string{"step-000030/model.safetensors", "step-000030/optim.safetensors", "step-000030/state.json", "best/model.safetensors", "best/state.json"} {
+	last := fmt.Sprintf("step-%06d", steps)
+	for _, name := range []string{last + "/model.safetensors", last + "/optim.safetensors", last + "/state.json", "best/model.safetensors", "best/state.json"} {
 		if !bytes.Equal(read(t, whole, name), read(t, halves, name)) {
 			t.Errorf("%s differs", name)
 		}
 	}
-	if x, y := metrics(t, whole), metrics(t, halves); !bytes.Equal(x, y) || bytes.Count(x, []byte("\n")) != 30 {
+	if x, y := metrics(t, whole), metrics(t, halves); !bytes.Equal(x, y) || bytes.Count(x, []byte("\n")) != steps {
 		t.Errorf("metrics differ:\n%s\n%s", x, y)
 	}
 }

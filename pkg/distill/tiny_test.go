@@ -8,6 +8,7 @@ import (
 
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/data"
+	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/sugarme/gotch/ts"
@@ -47,6 +48,58 @@ func model(t testing.TB, seed int64) *talker.Model {
 	}
 	t.Cleanup(m.Close)
 	return m
+}
+
+// cloner is model as a checkpoint that clones voices.
+func cloner(t testing.TB, seed int64) *talker.Model {
+	m := model(t, seed)
+	m.Config.Type = talker.Base
+	return m
+}
+
+// clones are utterances that a base checkpoint can be given in all of its layouts: half of them name a language.
+func clones(n int) data.List {
+	r := rand.New(rand.NewPCG(7, 8))
+	l := utterances(n)
+	for i, u := range l {
+		for range 16 {
+			u.Vector = append(u.Vector, float32(r.NormFloat64()))
+		}
+		u.Language = []string{"auto", "english"}[i/2%2]
+		for range 1 + r.IntN(3) {
+			u.RefText = append(u.RefText, int32(r.IntN(200)))
+			u.RefCodes = append(u.RefCodes, []int32{int32(r.IntN(8)), int32(r.IntN(8)), int32(r.IntN(8)), int32(r.IntN(8))})
+		}
+		l[i] = u
+	}
+	return l
+}
+
+// everyClone weighs all layouts of a base checkpoint.
+func everyClone() distill.Layouts {
+	return distill.Layouts{
+		XVector: 1, InContext: 1, Text: distill.TextWeights{Streaming: 1, Whole: 1}, Language: distill.LanguageWeights{Auto: 1, Explicit: 1},
+	}
+}
+
+// mixed is a Mix of set for checkpoints like m.
+func mixed(t testing.TB, m *talker.Model, set data.Set, l distill.Layouts) *distill.Mix {
+	t.Helper()
+	x, err := distill.NewMix(set, m.Config, l, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// dressed are the utterances of a mix in epoch 0.
+func dressed(t testing.TB, x *distill.Mix) data.List {
+	t.Helper()
+	l, err := data.ReadAll(data.Stream(x))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // utterances of different lengths, so that batches have padding.
@@ -115,7 +168,7 @@ func alone(t testing.TB, m *talker.Model, u data.Utterance) (p pass) {
 	err := nn.Run(func(c *nn.Context) (err error) {
 		nn.NoGrad(func() {
 			var s talker.Sequence
-			if s, err = talker.TrainingRows(m.Config, u); err != nil {
+			if s, err = distill.Rows(m.Config, u); err != nil {
 				return
 			}
 			var b *talker.Batch
