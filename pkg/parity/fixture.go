@@ -20,7 +20,8 @@ type fixture struct {
 	dir     string
 	tensors []entry
 	values  map[[2]string]golden // by file and name
-	there   map[string]bool      // files of the manifest that the folder has
+	modes   modes
+	there   map[string]bool // files of the manifest that the folder has
 	norms   map[string]map[string]*float64
 	sources []ckpt.Source
 }
@@ -65,11 +66,15 @@ type golden struct {
 func openFixture(dir string) (*fixture, error) {
 	f := &fixture{dir: dir, values: make(map[[2]string]golden), there: make(map[string]bool)}
 	var manifest struct {
-		Tensors []entry `json:"tensors"`
+		Tensors  []entry `json:"tensors"`
+		Sections struct {
+			Generate modes `json:"generate"`
+		} `json:"sections"`
 	}
 	if err := readJSON(f.path("manifest.json"), &manifest); err != nil {
 		return nil, err
 	}
+	f.modes = manifest.Sections.Generate
 	if f.tensors = manifest.Tensors; len(f.tensors) == 0 {
 		return nil, fmt.Errorf("parity: %s: no tensors, want a list of goldens", f.path("manifest.json"))
 	}

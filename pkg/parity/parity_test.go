@@ -23,11 +23,11 @@ func TestMain(m *testing.M) {
 func TestGoldens(t *testing.T) {
 	for fixture, want := range map[string]map[string]int{
 		"tiny-f32": {"talker.safetensors": 38, "code_predictor.safetensors": 8, "sft.safetensors": 54, "grad_norms.json": 3 * 85,
-			"codec_encode.safetensors": 16, "codec_decode.safetensors": 16},
+			"codec_encode.safetensors": 16, "codec_decode.safetensors": 16, "sampling.safetensors": 10, "generate.safetensors": 6*5 + 2 + 7*2 + 7 + 3 + 2},
 		"tiny-bf16": {"talker.safetensors": 41, "code_predictor.safetensors": 8, "sft.safetensors": 46, "bf16.safetensors": 3, "grad_norms.json": 2 * 94,
-			"codec_encode.safetensors": 16, "codec_decode.safetensors": 17},
-		"tiny-sharded": {"generate.safetensors": 40, "sampling.safetensors": 10, "code_predictor.safetensors": 8, "sft.safetensors": 47, "grad_norms.json": 2 * 72,
-			"codec_encode.safetensors": 19, "codec_decode.safetensors": 16},
+			"codec_encode.safetensors": 16, "codec_decode.safetensors": 17, "sampling.safetensors": 10, "generate.safetensors": 6*5 + 2 + 7*2 + 7 + 3 + 2},
+		"tiny-sharded": {"code_predictor.safetensors": 8, "sft.safetensors": 47, "grad_norms.json": 2 * 72,
+			"codec_encode.safetensors": 19, "codec_decode.safetensors": 16, "sampling.safetensors": 10, "generate.safetensors": 5*5 + 2 + 6*2 + 1},
 	} {
 		t.Run(fixture, func(t *testing.T) {
 			res, err := Run(fixtures + fixture)
@@ -96,7 +96,7 @@ func TestDetectsCodecDifference(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, c := range res.Checks {
-			if !c.Pass && c.File != file {
+			if !c.Pass && c.File != file && c.File != "generate.safetensors" { // which is heard through the codec
 				t.Errorf("%s: %s %s fails", file, c.File, c.Name)
 			}
 		}
