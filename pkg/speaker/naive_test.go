@@ -10,7 +10,7 @@ import (
 )
 
 // oddConfigs are sizes that no fixture has: another number of blocks and bands, a scale of one, even kernels, an
-// aggregation that sees its surroundings.
+// aggregation that sees its surroundings, layers that see one frame only.
 func oddConfigs() []Config {
 	return []Config{
 		{Mels: 40, Width: 17, Channels: []int64{12, 12, 12, 24}, Kernels: []int64{4, 2, 5, 3}, Dilations: []int64{3, 1, 2, 2},
@@ -19,6 +19,8 @@ func oddConfigs() []Config {
 			AttentionChannels: 3, Scale: 1, SEChannels: 2, SampleRate: Rate},
 		{Mels: 7, Width: 5, Channels: []int64{4, 4, 4, 4, 4, 16}, Kernels: []int64{3, 3, 3, 3, 3, 1}, Dilations: []int64{1, 1, 2, 3, 4, 9},
 			AttentionChannels: 3, Scale: 4, SEChannels: 1, SampleRate: Rate},
+		{Mels: 3, Width: 2, Channels: []int64{2, 2, 2}, Kernels: []int64{1, 1, 1}, Dilations: []int64{1, 1, 1},
+			AttentionChannels: 1, Scale: 2, SEChannels: 1, SampleRate: Rate},
 	}
 }
 
