@@ -30,15 +30,22 @@ type Layout struct {
 }
 
 // String names it, e.g. "xvector, streaming, auto".
-func (l Layout) String() string {
-	text, language := "whole", "auto"
+func (l Layout) String() string { return fmt.Sprintf("%s, %s, %s", l.Voice, l.Text(), l.Language()) }
+
+// Text is "streaming" or "whole".
+func (l Layout) Text() string {
 	if l.Streaming {
-		text = "streaming"
+		return "streaming"
 	}
+	return "whole"
+}
+
+// Language is "explicit" or "auto".
+func (l Layout) Language() string {
 	if l.Explicit {
-		language = "explicit"
+		return "explicit"
 	}
-	return fmt.Sprintf("%s, %s, %s", l.Voice, text, language)
+	return "auto"
 }
 
 // Layouts weighs the layouts of prompts: each utterance is laid out in one of those that it has the parts for, drawn with

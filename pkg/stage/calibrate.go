@@ -26,7 +26,7 @@ func (r *Run) Calibrate(ctx context.Context) (*calib.Result, error) {
 	if !r.has(StudentDir) {
 		return nil, fmt.Errorf("%s is not there: run the student stage first", r.path(StudentDir))
 	}
-	us, err := r.utterances(demo.Calibration, r.Experiment.Calib.Utterances)
+	us, err := r.utterances(demo.Calibration)
 	if err != nil {
 		return nil, err
 	}

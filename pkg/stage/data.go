@@ -62,7 +62,7 @@ func (r *Run) readData() error {
 	}
 	r.lists = lists
 	for _, split := range slices.Sorted(maps.Keys(lists)) {
-		m, err := r.mix(split, 0)
+		m, err := r.mix(split)
 		if err == nil {
 			err = m.Check()
 		}
@@ -78,10 +78,10 @@ func (e Experiment) lists(source string) (map[demo.Split]data.List, error) {
 	if e.Model == "" {
 		return nil, nil
 	}
-	lists := map[demo.Split]data.List{}
+	lists, words := map[demo.Split]data.List{}, tokenizerOf(source)
 	files := e.Data.files()
 	for _, split := range slices.Sorted(maps.Keys(files)) {
-		list, err := data.ReadFile(files[split], nil)
+		list, err := data.ReadFile(files[split], words)
 		if err != nil {
 			return nil, err
 		}
@@ -90,41 +90,55 @@ func (e Experiment) lists(source string) (map[demo.Split]data.List, error) {
 	return lists, nil
 }
 
-// mix is a split in the layouts that the experiment weighs. What is trained or calibrated on follows the run's seed; the
-// layout of a held-out utterance depends on its ID alone, so that runs with different seeds are measured alike.
-func (r *Run) mix(split demo.Split, n int) (*distill.Mix, error) {
-	set, err := r.set(split, n)
-	if err != nil {
-		return nil, err
+// size is the number of utterances of a split that an experiment uses; 0: all of a file.
+func (e Experiment) size(split demo.Split) int {
+	switch {
+	case split == demo.Calibration:
+		return e.Calib.Utterances
+	case split == demo.Selection:
+		return e.Data.SelectionSize
+	case split == demo.Evaluation:
+		return e.Eval.Utterances
+	case e.Model == "":
+		return e.Data.DemoDistillation
 	}
-	seed := r.Experiment.Seed
+	return 0
+}
+
+// mix is a split in the layouts that the experiment weighs: a whole file, or the utterances of the demo that are used.
+// What is trained or calibrated on follows the run's seed; the layout of a held-out utterance depends on its ID alone, so
+// that runs with different seeds are measured alike.
+func (r *Run) mix(split demo.Split) (*distill.Mix, error) {
+	e := r.Experiment
+	var set data.Set = r.lists[split]
+	if e.Model == "" {
+		var err error
+		if set, err = demo.New().Set(split, uint64(e.Seed), e.size(split)); err != nil {
+			return nil, err
+		}
+	}
+	seed := e.Seed
 	if split == demo.Selection || split == demo.Evaluation {
 		seed = 0
 	}
-	return distill.NewMix(set, r.Teacher.Config, r.Experiment.Distill.Layouts, seed)
+	return distill.NewMix(set, r.Teacher.Config, e.Distill.Layouts, seed)
 }
 
-// set is a split; n limits the utterances, 0 does not.
-func (r *Run) set(split demo.Split, n int) (data.Set, error) {
-	e := r.Experiment
-	if e.Model == "" {
-		if split == demo.Distillation {
-			n = e.Data.DemoDistillation
-		}
-		return demo.New().Set(split, uint64(e.Seed), n)
-	}
-	list := r.lists[split]
-	if n > 0 && n < list.Len() {
-		list = list[:n]
-	}
-	return list, nil
-}
-
-// utterances of a split, at most n, each in its layout.
-func (r *Run) utterances(split demo.Split, n int) (data.List, error) {
-	set, err := r.mix(split, n)
+// utterances are those of a split that are used, each in its layout.
+func (r *Run) utterances(split demo.Split) (data.List, error) {
+	m, err := r.mix(split)
 	if err != nil {
 		return nil, err
 	}
-	return data.ReadAll(data.Stream(set))
+	n := m.Len()
+	if size := r.Experiment.size(split); size > 0 {
+		n = min(n, size)
+	}
+	list := make(data.List, n)
+	for i := range list {
+		if list[i], err = m.At(i); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }

@@ -42,7 +42,7 @@ func (r *Run) trainStudent(ctx context.Context, student *talker.Model) (train.Re
 	if err != nil {
 		return train.Result{}, err
 	}
-	set, err := r.mix(demo.Distillation, 0)
+	set, err := r.mix(demo.Distillation)
 	if err != nil {
 		return train.Result{}, err
 	}

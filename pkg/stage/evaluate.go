@@ -108,7 +108,7 @@ func storedBits(dir string, plan *qat.Plan) (float64, error) {
 }
 
 func (r *Run) bench(ctx context.Context) (*eval.Bench, error) {
-	us, err := r.utterances(demo.Evaluation, r.Experiment.Eval.Utterances)
+	us, err := r.utterances(demo.Evaluation)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (r *Run) bench(ctx context.Context) (*eval.Bench, error) {
 
 // selection is a probe on the utterances that choose between students.
 func (r *Run) selection(ctx context.Context) (*distill.Probe, error) {
-	us, err := r.utterances(demo.Selection, r.Experiment.Data.SelectionSize)
+	us, err := r.utterances(demo.Selection)
 	if err != nil {
 		return nil, err
 	}

@@ -114,7 +114,8 @@ func PrintValues(w io.Writer, r *experiment.Resolved, asJSON bool) error {
 	return r.Print(w)
 }
 
-// dryRun prints every value with its origin and the plan of the layers. It reads headers only.
+// dryRun prints every value with its origin, the layouts of the prompts and the plan of the layers. It reads the data, but
+// no weights.
 func dryRun(w io.Writer, e Experiment, resolved *experiment.Resolved, asJSON bool) error {
 	source, err := e.source()
 	if err != nil {
@@ -132,16 +133,21 @@ func dryRun(w io.Writer, e Experiment, resolved *experiment.Resolved, asJSON boo
 	if err != nil {
 		return err
 	}
+	mixes, err := (&Run{Experiment: e, source: source, Teacher: m}).mixes()
+	if err != nil {
+		return err
+	}
 	if asJSON {
 		return report.JSON(w, struct {
 			*experiment.Resolved
-			Plan *qat.Plan `json:"plan"`
-		}{resolved, plan})
+			Plan    *qat.Plan `json:"plan"`
+			Layouts []Mixed   `json:"layouts"`
+		}{resolved, plan, mixes})
 	}
 	if err := resolved.Print(w); err != nil {
 		return err
 	}
-	return PlanTable(plan).Text(w)
+	return errors.Join(MixTable(mixes).Text(w), PlanTable(plan).Text(w))
 }
 
 // PlanTable lists what happens to each projection.
