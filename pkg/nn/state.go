@@ -84,34 +84,39 @@ func Load(m Module, src ckpt.Source, opt LoadOptions) error {
 func Tensors(m Module, dtype string) ([]ckpt.Tensor, error) {
 	var out []ckpt.Tensor
 	for _, p := range Params(m) {
-		if p.T == nil {
-			return nil, fmt.Errorf("nn: parameter %q has no value", p.Name)
+		name := dtype
+		if p.T != nil && (p.DType != "" || dtype == "" || p.T.DType() != gotch.Float) {
+			name = DTypeName(p.T.DType())
 		}
-		name := DTypeName(p.T.DType())
-		if p.DType == "" && name == "F32" && dtype != "" {
-			name = dtype
-		}
-		to, err := DTypeOf(name)
+		t, err := Stored(p, name)
 		if err != nil {
-			return nil, fmt.Errorf("nn: parameter %q: %w", p.Name, err)
+			return nil, err
 		}
-		t := p.T
-		out = append(out, ckpt.Tensor{Name: p.Name, DType: name, Shape: p.Shape, Stream: func(w io.Writer) error {
-			return writeTensor(w, t, to)
-		}})
+		out = append(out, t)
 	}
 	return out, nil
 }
 
-func writeTensor(w io.Writer, t *ts.Tensor, to gotch.DType) error {
-	return tensor.Run(func(s *tensor.Scope) error {
-		b, err := tensor.Bytes(s.To(t, to))
-		if err != nil {
+// Stored is p as ckpt.Write takes it, converted to dtype while it is written; p must keep its value until then.
+func Stored(p *Param, dtype string) (ckpt.Tensor, error) {
+	if p.T == nil {
+		return ckpt.Tensor{}, fmt.Errorf("nn: parameter %q has no value", p.Name)
+	}
+	to, err := DTypeOf(dtype)
+	if err != nil {
+		return ckpt.Tensor{}, fmt.Errorf("nn: parameter %q: %w", p.Name, err)
+	}
+	t := p.T
+	return ckpt.Tensor{Name: p.Name, DType: dtype, Shape: p.Shape, Stream: func(w io.Writer) error {
+		return tensor.Run(func(s *tensor.Scope) error {
+			b, err := tensor.Bytes(s.To(s.Detach(t), to))
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(b)
 			return err
-		}
-		_, err = w.Write(b)
-		return err
-	})
+		})
+	}}, nil
 }
 
 // Save writes m's parameters to one safetensors file, atomically; see Tensors for dtype.

@@ -294,7 +294,10 @@ func TestGroups(t *testing.T) {
 	if got, want := describe(optim.Groups(all, cfg)), []string{"weights 0.001 0.1 w", "gains 0.001 0 norm bias", "scales 1e-05 0 scale"}; !slices.Equal(got, want) {
 		t.Errorf("groups %q, want %q", got, want)
 	}
-	cfg.ScaleLR = 0
+	cfg.ScaleLR, cfg.DecayAll = 0, true
+	if got := describe(optim.Groups(all, cfg))[1]; got != "gains 0.001 0.1 norm bias" {
+		t.Errorf("with decay_all: %q, want a decay of 0.1", got)
+	}
 	if got := optim.Groups(all, cfg); len(got) != 2 {
 		t.Errorf("%d groups with scale_lr 0, want 2: scales are not trained", len(got))
 	}

@@ -13,7 +13,8 @@ type Config struct {
 	Beta1       float64 `toml:"beta1"`        // decay of the mean of gradients, in [0, 1)
 	Beta2       float64 `toml:"beta2"`        // decay of the mean of squared gradients, in [0, 1)
 	Eps         float64 `toml:"eps"`          // added to the root of the latter; > 0
-	WeightDecay float64 `toml:"weight_decay"` // λ of weight matrices; norms, biases and scales have none
+	WeightDecay float64 `toml:"weight_decay"` // λ of weight matrices; scales have none
+	DecayAll    bool    `toml:"decay_all"`    // λ of norms and biases too, as where one group holds all parameters
 	ClipNorm    float64 `toml:"clip_norm"`    // largest norm of all gradients together; 0 does not clip
 	Schedule
 }

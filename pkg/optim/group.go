@@ -11,11 +11,14 @@ type Group struct {
 }
 
 // Groups sorts the parameters that are not frozen: "weights" (drawn at random where they are initialized: matrices and
-// embeddings), which alone decay, "gains" (norms, biases) and "scales", which have a rate of their own. A group without
+// embeddings), which alone decay unless DecayAll says otherwise, "gains" (norms, biases) and "scales", which have a rate of their own. A group without
 // parameters or with rate 0 is left out: its parameters are not trained.
 func Groups(params []*nn.Param, cfg Config) []Group {
 	weights := Group{Name: "weights", LR: cfg.LR, WeightDecay: cfg.WeightDecay}
 	gains := Group{Name: "gains", LR: cfg.LR}
+	if cfg.DecayAll {
+		gains.WeightDecay = cfg.WeightDecay
+	}
 	scales := Group{Name: "scales", LR: cfg.ScaleLR}
 	for _, p := range params {
 		g := &gains

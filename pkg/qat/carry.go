@@ -1,8 +1,6 @@
 package qat
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/qakd/qakd/internal/fsx"
@@ -26,42 +24,9 @@ func isWeights(name string) bool {
 // carryFiles copies what a source folder holds besides its weights and config.json: tokenizer files, generation and
 // preprocessor settings, the folder speech_tokenizer with its own weights. Links are followed (download caches keep files
 // elsewhere), names that begin with a dot stay behind. It returns the copied paths, relative and with slashes, in order.
-func carryFiles(dst, src string, folders bool) ([]string, error) { return carryFolder(dst, src, ".", folders) }
-
-// carryFolder is carryFiles for the folder rel of src.
-func carryFolder(dst, src, rel string, folders bool) (copied []string, err error) {
-	entries, err := os.ReadDir(filepath.Join(src, rel))
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		name := filepath.Join(rel, e.Name())
-		if strings.HasPrefix(e.Name(), ".") || rel == "." && (ownFiles[name] || isWeights(name)) {
-			continue
-		}
-		from, to := filepath.Join(src, name), filepath.Join(dst, name)
-		info, err := os.Stat(from)
-		if err != nil {
-			return nil, err
-		}
-		if !info.IsDir() {
-			copied = append(copied, filepath.ToSlash(name))
-			if err := fsx.CopyFile(to, from); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if !folders {
-			continue
-		}
-		if err := os.MkdirAll(to, 0o755); err != nil {
-			return nil, err
-		}
-		inside, err := carryFolder(dst, src, name, folders)
-		if err != nil {
-			return nil, err
-		}
-		copied = append(copied, inside...)
-	}
-	return copied, nil
+func carryFiles(dst, src string, folders bool) ([]string, error) {
+	return fsx.CopyTree(dst, src, func(rel string, folder bool) bool {
+		top := !strings.Contains(rel, "/")
+		return folder && !folders || top && (ownFiles[rel] || isWeights(rel))
+	})
 }

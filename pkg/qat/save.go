@@ -120,7 +120,7 @@ func checkpointTensors(m nn.Module, dtype func(name string) string, res *SaveRes
 		if p.T != nil && (to == "" || p.DType != "") {
 			to = nn.DTypeName(p.T.DType())
 		}
-		t, err := stream(p, to)
+		t, err := nn.Stored(p, to)
 		if err != nil {
 			done()
 			return nil, nil, nil, err

@@ -95,7 +95,7 @@ func studentTensors(m nn.Module, src *source) ([]ckpt.Tensor, error) {
 				lost.Drop()
 			}
 		}
-		t, err := stream(p, dtype)
+		t, err := nn.Stored(p, dtype)
 		if err != nil {
 			return nil, err
 		}

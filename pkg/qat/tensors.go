@@ -1,37 +1,12 @@
 package qat
 
 import (
-	"fmt"
-	"io"
-
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"
 )
-
-// stream is p as ckpt.Write takes it, converted to dtype while it is written.
-func stream(p *nn.Param, dtype string) (ckpt.Tensor, error) {
-	if p.T == nil {
-		return ckpt.Tensor{}, fmt.Errorf("qat: parameter %q has no value", p.Name)
-	}
-	to, err := nn.DTypeOf(dtype)
-	if err != nil {
-		return ckpt.Tensor{}, fmt.Errorf("qat: parameter %q: %w", p.Name, err)
-	}
-	t := p.T
-	return ckpt.Tensor{Name: p.Name, DType: dtype, Shape: p.Shape, Stream: func(w io.Writer) error {
-		return tensor.Run(func(s *tensor.Scope) error {
-			b, err := tensor.Bytes(s.To(s.Detach(t), to))
-			if err != nil {
-				return err
-			}
-			_, err = w.Write(b)
-			return err
-		})
-	}}, nil
-}
 
 // narrowed is t rounded to dtype and back, or nil when that changes nothing.
 func narrowed(t *ts.Tensor, dtype string) (out *ts.Tensor, err error) {
@@ -74,7 +49,7 @@ func packedTensors(s *nn.Slot) (list []ckpt.Tensor, done func(), err error) {
 		if q == nil {
 			continue
 		}
-		t, err := stream(q, q.DType)
+		t, err := nn.Stored(q, q.DType)
 		if err != nil {
 			done()
 			return nil, func() {}, err

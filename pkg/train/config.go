@@ -17,6 +17,9 @@ type Config struct {
 	// TokensPerStep is the number of audio frames of one update: micro-batches are taken until it is reached. 0: one
 	// micro-batch per update.
 	TokensPerStep int `toml:"tokens_per_step"`
+	// Accumulate is the number of micro-batches of one update, fewer at the end of a pass over the data: an update never
+	// holds utterances of two passes. 0: as many as TokensPerStep says.
+	Accumulate int `toml:"accumulate"`
 	// MicroBatch is the number of utterances per forward pass. Small ones keep activations in the processor's cache: on a
 	// CPU, 8 short utterances at a time take two thirds of the time of 32, and a quarter of the memory.
 	MicroBatch int `toml:"micro_batch"`
@@ -53,6 +56,10 @@ func (c Config) Validate() error {
 	}
 	atLeast("steps", c.Steps, 1)
 	atLeast("tokens_per_step", c.TokensPerStep, 0)
+	atLeast("accumulate", c.Accumulate, 0)
+	if c.Accumulate > 0 && c.TokensPerStep > 0 {
+		errs = append(errs, fmt.Errorf("accumulate is %d and tokens_per_step %d, want one of them to be 0", c.Accumulate, c.TokensPerStep))
+	}
 	atLeast("micro_batch", c.MicroBatch, 1)
 	atLeast("sort_window", c.SortWindow, 0)
 	atLeast("checkpoint_every", c.CheckpointEvery, 0)

@@ -33,6 +33,10 @@ type Loop struct {
 	// Evaluate measures the module after a step, every Config.EvalEvery steps and after the last; recording is off.
 	// The checkpoint with the lowest Value is kept in Dir/best. nil: the last parameters count.
 	Evaluate func(ctx context.Context, step int) (Evaluation, error)
+	// EpochEnd is called after each step that ends a pass over the data, the first pass with 0; recording is off. It comes
+	// before the step's checkpoint: a run that is interrupted between them calls it again. It needs Config.Accumulate,
+	// without which steps do not end where passes do.
+	EpochEnd func(epoch int) error
 	// Tracker records every step: loss, the terms by name, grad_norm (before clipping), the learning rates, and after an
 	// evaluation eval and its metrics as eval_NAME. Run starts and closes it. nil: nobody records.
 	Tracker track.Tracker
@@ -104,6 +108,9 @@ func (r *run) train(ctx context.Context) error {
 			}
 			report.Values = append(report.Values, held...)
 		}
+		if err := r.endEpoch(); err != nil {
+			return err
+		}
 		if n := r.Config.TrimEvery; n > 0 && r.state.Step%n == 0 {
 			debug.FreeOSMemory() // Go's share: without it the reading depends on when the collector ran last
 			tensor.Trim()
@@ -117,6 +124,20 @@ func (r *run) train(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// endEpoch calls EpochEnd when the last step was a pass's last.
+func (r *run) endEpoch() (err error) {
+	n := r.sampler.PerEpoch()
+	if r.EpochEnd == nil || r.state.Position%n != 0 {
+		return nil
+	}
+	epoch := r.state.Position/n - 1
+	tensor.NoGrad(func() { err = r.EpochEnd(epoch) })
+	if err != nil {
+		return fmt.Errorf("train: end of epoch %d: %w", epoch, err)
 	}
 	return nil
 }

@@ -17,6 +17,9 @@ func (l *Loop) prepare() (*run, error) {
 	if err := l.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
+	if l.EpochEnd != nil && l.Config.Accumulate == 0 {
+		return nil, errors.New("train: EpochEnd is set and accumulate is 0, want at least 1: steps must end where epochs do")
+	}
 	sampler, err := data.NewSampler(l.Data, l.Config.sampler())
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)

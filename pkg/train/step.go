@@ -49,7 +49,7 @@ func (r *run) step() (track.Step, error) {
 	return track.Step{Step: int64(r.state.Step), Tokens: total.Frames, Values: append(values, applied...)}, nil
 }
 
-// take draws micro-batches until the step has its frames.
+// take draws micro-batches until the step has its frames, or its number of micro-batches.
 func (r *run) take() (batches [][]data.Utterance, total Counts, err error) {
 	for i := r.state.Position; ; i++ {
 		us, err := r.sampler.Batch(i)
@@ -58,13 +58,21 @@ func (r *run) take() (batches [][]data.Utterance, total Counts, err error) {
 		}
 		batches = append(batches, us)
 		total = total.Plus(Count(us))
-		if total.Frames >= int64(max(r.Config.TokensPerStep, 1)) {
+		if r.full(i+1, len(batches), total.Frames) {
 			return batches, total, nil
 		}
 		if len(batches) > r.sampler.PerEpoch() && total.Frames == 0 {
 			return nil, total, errors.New("train: no utterance of the data has a frame")
 		}
 	}
+}
+
+// full tells whether a step has all its micro-batches; next is the position after them.
+func (r *run) full(next, batches int, frames int64) bool {
+	if n := r.Config.Accumulate; n > 0 {
+		return frames > 0 && (batches >= n || next%r.sampler.PerEpoch() == 0)
+	}
+	return frames >= int64(max(r.Config.TokensPerStep, 1))
 }
 
 // accumulate runs one micro-batch forward and backward and returns its terms.
