@@ -14,5 +14,13 @@
 // frames, in nats. Softmax and KL are float32 whatever the models compute in. With a temperature T both sides of a KL
 // are softened and the term is multiplied by T², so that its gradient keeps its size (Hinton et al. 2015, §2).
 //
+// A student is fed at inference what the caller chooses: a cloned or a preset voice or an instruction, reference speech, the
+// text whole or streaming, the language named or open. So it learns from all of these: a Mix gives every utterance, in every
+// epoch, one of the layouts that it has the parts for, by the weights in Layouts. Only what is predicted counts: the frames
+// of a reference are read, and no term is about them.
+//
+//	mix, err := distill.NewMix(utterances, teacher.Config, cfg.Layouts, seed)   // a data.Epochs
+//	loop := train.Loop{Data: mix, Objective: objective, ...}
+//
 // Measure gives the same divergences as numbers, over held-out utterances; a Probe does so for many students.
 package distill
