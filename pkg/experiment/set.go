@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -68,4 +69,27 @@ func quote(s string) string {
 	}
 	b.WriteByte('"')
 	return b.String()
+}
+
+// Overlay lays settings ("key=value") over into, a pointer to a struct that is no experiment but has TOML names, such as
+// the sampling of a checkpoint, and validates the result. A bad setting is a usage error.
+func Overlay(into any, sets []string) error {
+	dst := reflect.ValueOf(into).Elem()
+	var errs []error
+	for _, set := range sets {
+		md, keys, err := parseSet(set, dst.Type())
+		if err == nil {
+			o := overlay{md: md, origin: "-set", root: dst.Type(), origins: map[string]string{}}
+			o.table(dst, nil, keys)
+			err = errors.Join(o.errs...)
+		}
+		errs = append(errs, err)
+	}
+	if v, ok := into.(Validator); ok && errors.Join(errs...) == nil {
+		errs = append(errs, v.Validate())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &UsageError{err}
+	}
+	return nil
 }
