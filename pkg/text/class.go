@@ -52,7 +52,7 @@ func classify(r rune) class {
 	case unicode.IsMark(r):
 		return mark
 	}
-	return other
+	return classify16(r)
 }
 
 // classAt is the class of the character that begins at byte i, and its length in bytes.

@@ -17,8 +17,9 @@ func parsePieces(path string, data []byte) (map[string]int32, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	fail := func(err error) error {
-		if errors.Is(err, io.EOF) {
-			err = errors.New("ends too early")
+		var all json.RawMessage
+		if better := json.Unmarshal(data, &all); better != nil { // it knows the place, a stream of tokens does not
+			err = better
 		}
 		return fmt.Errorf("text: %s: %w", at(path, data, err), err)
 	}
