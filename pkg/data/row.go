@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -37,59 +38,45 @@ func rowOf(u Utterance) row {
 	}
 }
 
-// keys of a row, for messages.
-var keys = strings.Fields("id text text_ids speaker language speaker_vector instruct instruct_ids " +
-	"ref_text ref_text_ids ref_audio ref_audio_codes audio audio_codes")
-
 // field is where the value of a key goes, and what it must be.
-func (u *Utterance) field(key string) (target any, want string) {
-	const ids, codes = "a list of 32-bit token ids", "a list of frames, each a list of 32-bit codes"
-	switch key {
-	case "id":
-		return &u.ID, "a string"
-	case "text":
-		return &u.From.Text, "a string"
-	case "text_ids":
-		return &u.Text, ids
-	case "speaker":
-		return &u.Speaker, "a string"
-	case "language":
-		return &u.Language, "a string"
-	case "speaker_vector":
-		return &u.Vector, "a list of numbers"
-	case "instruct":
-		return &u.From.Instruct, "a string"
-	case "instruct_ids":
-		return &u.Instruct, ids
-	case "ref_text":
-		return &u.From.RefText, "a string"
-	case "ref_text_ids":
-		return &u.RefText, ids
-	case "ref_audio":
-		return &u.From.RefAudio, "a string (a path)"
-	case "ref_audio_codes":
-		return &u.RefCodes, codes
-	case "audio":
-		return &u.From.Audio, "a string (a path)"
-	case "audio_codes":
-		return &u.Codes, codes
+type field struct {
+	key    string
+	target any
+	want   string
+}
+
+// fields are the keys of a row.
+func (u *Utterance) fields() []field {
+	const word, path, ids, codes = "a string", "a string (a path)", "a list of 32-bit token ids", "a list of frames, each a list of 32-bit codes"
+	return []field{
+		{"id", &u.ID, word},
+		{"text", &u.From.Text, word}, {"text_ids", &u.Text, ids},
+		{"speaker", &u.Speaker, word}, {"language", &u.Language, word}, {"speaker_vector", &u.Vector, "a list of numbers"},
+		{"instruct", &u.From.Instruct, word}, {"instruct_ids", &u.Instruct, ids},
+		{"ref_text", &u.From.RefText, word}, {"ref_text_ids", &u.RefText, ids},
+		{"ref_audio", &u.From.RefAudio, path}, {"ref_audio_codes", &u.RefCodes, codes},
+		{"audio", &u.From.Audio, path}, {"audio_codes", &u.Codes, codes},
 	}
-	return nil, ""
 }
 
 // set decodes one field of a row into u.
 func (u *Utterance) set(key string, raw json.RawMessage) error {
-	target, want := u.field(key)
-	if target == nil {
-		return fmt.Errorf("unknown key %q, want one of: %s", key, strings.Join(keys, ", "))
+	fields := u.fields()
+	at := slices.IndexFunc(fields, func(f field) bool { return f.key == key })
+	if at < 0 {
+		var known []string
+		for _, f := range fields {
+			known = append(known, f.key)
+		}
+		return fmt.Errorf("unknown key %q, want one of: %s", key, strings.Join(known, ", "))
 	}
-	if err := json.Unmarshal(raw, target); err != nil {
+	if err := json.Unmarshal(raw, fields[at].target); err != nil {
 		found := string(raw)
 		var te *json.UnmarshalTypeError
 		if errors.As(err, &te) {
 			found = te.Value
 		}
-		return fmt.Errorf("key %q holds %s, want %s", key, clip(found), want)
+		return fmt.Errorf("key %q holds %s, want %s", key, clip(found), fields[at].want)
 	}
 	return nil
 }
