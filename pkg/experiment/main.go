@@ -56,6 +56,17 @@ func ExitCode(err error) int {
 // An error is one message on fs.Output() (stderr unless set), after the
 // program's name; stdout is left to the result.
 func Main(fs *flag.FlagSet, args []string, run func(ctx context.Context) error) int {
+	return MainArgs(fs, args, func(ctx context.Context, rest []string) error {
+		if len(rest) > 0 {
+			return Usagef("unexpected argument %q (flags come as -name value)", rest[0])
+		}
+		return run(ctx)
+	})
+}
+
+// MainArgs is Main for a program that takes arguments behind its flags. A flag
+// among them is an error, not an argument.
+func MainArgs(fs *flag.FlagSet, args []string, run func(ctx context.Context, args []string) error) int {
 	fs.Init(fs.Name(), flag.ContinueOnError)
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -63,18 +74,29 @@ func Main(fs *flag.FlagSet, args []string, run func(ctx context.Context) error) 
 	case err != nil: // the flag package has printed it
 		return ExitUsage
 	}
-	var err error
-	if fs.NArg() > 0 {
-		err = Usagef("unexpected argument %q (flags come as -name value)", fs.Arg(0))
-	} else {
+	err := stray(fs)
+	if err == nil {
 		ctx, stop := interruptible(fs.Output())
-		err = run(ctx)
+		err = run(ctx, fs.Args())
 		stop()
 	}
 	if err != nil { // a package of the program's name has put that name in front already
 		fmt.Fprintf(fs.Output(), "%s: %s\n", fs.Name(), strings.TrimPrefix(err.Error(), fs.Name()+": "))
 	}
 	return ExitCode(err)
+}
+
+// stray is an error for a flag behind an argument, where the flag package does
+// not see it.
+func stray(fs *flag.FlagSet) error {
+	for i, arg := range fs.Args() {
+		name, dashed := strings.CutPrefix(arg, "-")
+		name, _, _ = strings.Cut(strings.TrimPrefix(name, "-"), "=")
+		if i > 0 && dashed && fs.Lookup(name) != nil {
+			return Usagef("flag %s stands behind argument %q, want flags first", arg, fs.Arg(0))
+		}
+	}
+	return nil
 }
 
 // interruptible returns a context that ends at the first signal, and says so

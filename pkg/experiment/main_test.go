@@ -37,6 +37,24 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// TestArguments: what stands behind the flags arrives, unless it is a flag that came too late.
+func TestArguments(t *testing.T) {
+	for line, want := range map[string]string{"-n 1 a b": "[a b]", "-n 1": "[]", "-n 1 -- -n": "[-n]", "a - -x": "[a - -x]",
+		"a -n 1": "flag -n stands behind", "a --n=1": "flag --n=1 stands behind"} {
+		fs := flag.NewFlagSet("prog", flag.ContinueOnError)
+		fs.Int("n", 0, "")
+		var got bytes.Buffer
+		fs.SetOutput(&got)
+		code := experiment.MainArgs(fs, strings.Fields(line), func(_ context.Context, args []string) error {
+			fmt.Fprint(&got, args)
+			return nil
+		})
+		if !strings.Contains(got.String(), want) || (code == 0) != strings.HasPrefix(want, "[") {
+			t.Errorf("%q: code %d, %q, want %q", line, code, got.String(), want)
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	tests := []struct {
 		args string
