@@ -97,7 +97,8 @@ func Create(path string, rate int, f Format) (*Writer, error) {
 	return w, nil
 }
 
-// Write appends samples. One that is not finite is an error and nothing is written.
+// Write appends samples. One that is not finite is an error, and then nothing is appended; a disk that is full ends the
+// file as Abort does.
 func (w *Writer) Write(samples []float32) error {
 	for i, x := range samples {
 		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
@@ -113,6 +114,7 @@ func (w *Writer) Write(samples []float32) error {
 		n := min(len(samples), block)
 		w.buf = w.format.append(w.buf[:0], samples[:n])
 		if _, err := w.out.Write(w.buf); err != nil {
+			w.Abort() // some of the block may be there: Close must not make it a file
 			return fmt.Errorf("audio: %w", err)
 		}
 		samples = samples[n:]
