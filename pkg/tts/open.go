@@ -98,7 +98,7 @@ func (s *Synthesizer) Hop() int { return int(s.codec.Config.UpsampleRate) }
 
 func (s *Synthesizer) openText() (*text.Tokenizer, error) {
 	t, err := text.Load(s.dir)
-	if !errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(err, text.ErrNone) {
 		return t, err
 	}
 	if s.o.Parts == "" {
