@@ -202,9 +202,9 @@ func TestSpeaksAsTheReference(t *testing.T) {
 			m := all[key]
 			t.Run(name+"/"+key, func(t *testing.T) {
 				if key == "voice_design" { // one checkpoint stands for both kinds
-					kind := s.Model.Config.Type
-					s.Model.Config.Type = talker.VoiceDesign
-					defer func() { s.Model.Config.Type = kind }()
+					kind := s.Config.Type
+					s.Config.Type = talker.VoiceDesign
+					defer func() { s.Config.Type = kind }()
 				}
 				for i, ended := range m.Ended {
 					l := line(t, s, g, key, m, i)

@@ -31,7 +31,7 @@ type Line struct {
 }
 
 // Request turns a line into the talker's ids.
-func (s *Synthesizer) Request(l Line) (talker.Request, error) {
+func (s *Listener) Request(l Line) (talker.Request, error) {
 	r, err := s.request(l)
 	if err != nil {
 		return r, fmt.Errorf("tts: line %q: %w", l.ID, err)
@@ -39,8 +39,8 @@ func (s *Synthesizer) Request(l Line) (talker.Request, error) {
 	return r, nil
 }
 
-func (s *Synthesizer) request(l Line) (r talker.Request, err error) {
-	cfg := s.Model.Config
+func (s *Listener) request(l Line) (r talker.Request, err error) {
+	cfg := s.Config
 	r.ID, r.Language = l.ID, l.Language
 	if r.Text, err = s.Text.Body(l.Text); err != nil {
 		return r, err

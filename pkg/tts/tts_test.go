@@ -157,7 +157,7 @@ func TestRefusedLines(t *testing.T) {
 	if _, err := custom.Clone(make([]float32, 48000), ""); err == nil || !strings.Contains(err.Error(), `clones no voices`) {
 		t.Errorf("custom voice clone: %v", err)
 	}
-	base.Model.Config.Talker.MaxPositions = 64
+	base.Config.Talker.MaxPositions = 64
 	if _, err := base.Speak(context.Background(), tts.Line{Text: strings.Repeat("long ", 99), Voice: voice}, base.Sampling, nil); err == nil || !strings.Contains(err.Error(), "max_position_embeddings 64") {
 		t.Errorf("a text beyond the positions: %v", err)
 	}
