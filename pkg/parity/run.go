@@ -88,6 +88,16 @@ func Run(dir string) (*Result, error) {
 	if len(res.Checks) == 0 && len(res.Absent) > 0 {
 		return nil, fmt.Errorf("parity: %s has a manifest, but none of the golden files in it that can be compared", filepath.Dir(f.path("manifest.json")))
 	}
+	texts, there, err := f.checkText()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range texts {
+		res.add(c)
+	}
+	if !there {
+		res.Absent = append(res.Absent, textFile)
+	}
 	return res, nil
 }
 
