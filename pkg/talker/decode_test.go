@@ -121,35 +121,26 @@ func TestBatchEqualsAlone(t *testing.T) {
 			prompts = append(prompts, randomPrompts(t, m, 6)...)
 			s := DefaultSampling()
 			s.DoSample, s.SubDoSample, s.MaxNewTokens = false, false, 14
-			lengths := equalsAlone(t, m, prompts, s)
+			together, err := m.Generate(context.Background(), prompts, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lengths := make(map[int]bool)
+			for i, p := range prompts {
+				alone, err := m.Generate(context.Background(), []Prompt{p}, s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !reflect.DeepEqual(alone[0], together[i]) {
+					t.Errorf("%s alone %v, in a batch %v", p.ID, alone[0], together[i])
+				}
+				lengths[len(alone[0].Codes)] = true
+			}
 			if len(lengths) < 2 {
 				t.Errorf("all utterances have %v frames, want different ends", lengths)
 			}
-			s.DoSample, s.SubDoSample, s.Temperature, s.Seed = true, true, 1.5, 5
-			equalsAlone(t, m, prompts, s)
 		})
 	}
-}
-
-// equalsAlone returns the different numbers of frames.
-func equalsAlone(t *testing.T, m *Model, prompts []Prompt, s Sampling) map[int]bool {
-	t.Helper()
-	together, err := m.Generate(context.Background(), prompts, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lengths := make(map[int]bool)
-	for i, p := range prompts {
-		alone, err := m.Generate(context.Background(), []Prompt{p}, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(alone[0], together[i]) {
-			t.Errorf("%s alone %v, in a batch %v", p.ID, alone[0], together[i])
-		}
-		lengths[len(alone[0].Codes)] = true
-	}
-	return lengths
 }
 
 func randomPrompts(t *testing.T, m *Model, n int) []Prompt {

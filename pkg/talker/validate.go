@@ -65,7 +65,8 @@ func (c *Config) Validate() error {
 	p.want(cp.Groups == t.Groups, "talker_config.code_predictor_config.num_code_groups", cp.Groups, "%d, as talker_config has", t.Groups)
 	p.want(cp.MaxPositions == 0 || cp.MaxPositions >= int64(cp.Groups), "talker_config.code_predictor_config.max_position_embeddings",
 		cp.MaxPositions, "at least num_code_groups %d", cp.Groups)
-	p.want(t.TextHidden > 0, "talker_config.text_hidden_size", t.TextHidden, "a positive number")
+	p.want(t.TextHidden > 0 && t.TextHidden <= mostWidth, "talker_config.text_hidden_size", t.TextHidden, "1 to %d", mostWidth)
+	p.want(t.TextVocab > 0 && t.TextVocab <= mostRows, "talker_config.text_vocab_size", t.TextVocab, "1 to %d", mostRows)
 	p.want(t.Vocab > suppressed, "talker_config.vocab_size", t.Vocab, "more than %d: codes, then %d control ids", suppressed, suppressed)
 	p.want(cp.Vocab <= t.Vocab-suppressed, "talker_config.code_predictor_config.vocab_size", cp.Vocab,
 		"at most %d, the codes of codebook 0", t.Vocab-suppressed)
@@ -87,6 +88,7 @@ func (t *TalkerConfig) validateIDs(p *problems) {
 		"codec_think_bos_id": t.ThinkBos, "codec_think_eos_id": t.ThinkEos} {
 		id(key, v)
 	}
+	p.want(int64(t.CodecEos) >= t.Predictor.Vocab, "talker_config.codec_eos_token_id", t.CodecEos, "an id above the %d codes", t.Predictor.Vocab)
 	for name, v := range t.LanguageIDs {
 		id("codec_language_id."+name, v)
 	}
@@ -99,25 +101,26 @@ func (t *TalkerConfig) validateIDs(p *problems) {
 	}
 }
 
-// Far above any published model: 28 layers, 16 groups.
-const mostLayers, mostGroups = 1024, 256
+// Far above any published model: 28 layers, 16 groups, widths of 6144, 151936 text tokens.
+const mostLayers, mostGroups, mostWidth, mostRows = 1024, 256, 1 << 20, 1 << 28
 
 func (s *Stack) validate(p *problems, at string) {
+	// A corrupt count must not declare modules until the memory is full, nor a product of sizes overflow.
 	for _, f := range []struct {
-		key string
-		v   int64
-	}{{"hidden_size", s.Hidden}, {"intermediate_size", s.Intermediate}, {"num_hidden_layers", int64(s.Layers)},
-		{"num_attention_heads", s.Heads}, {"num_key_value_heads", s.KVHeads}, {"head_dim", s.HeadDim}, {"vocab_size", s.Vocab}} {
+		key     string
+		v, most int64
+	}{{"hidden_size", s.Hidden, mostWidth}, {"intermediate_size", s.Intermediate, mostWidth},
+		{"num_hidden_layers", int64(s.Layers), mostLayers}, {"num_attention_heads", s.Heads, mostWidth},
+		{"num_key_value_heads", s.KVHeads, mostWidth}, {"head_dim", s.HeadDim, mostWidth}, {"vocab_size", s.Vocab, mostRows}} {
 		p.want(f.v > 0, at+f.key, f.v, "a positive number")
+		p.want(f.v <= f.most, at+f.key, f.v, "at most %d", f.most)
 	}
-	// A corrupt count must not declare modules until the memory is full.
-	p.want(s.Layers <= mostLayers, at+"num_hidden_layers", s.Layers, "at most %d", mostLayers)
 	p.want(s.Groups >= 2 && s.Groups <= mostGroups, at+"num_code_groups", s.Groups, "2 to %d", mostGroups)
 	p.want(s.KVHeads <= 0 || s.Heads%s.KVHeads == 0, at+"num_key_value_heads", s.KVHeads, "a divisor of num_attention_heads %d", s.Heads)
 	p.want(s.MaxPositions >= 0, at+"max_position_embeddings", s.MaxPositions, "a positive number")
 	p.want(s.HeadDim%2 == 0, at+"head_dim", s.HeadDim, "an even number")
-	p.want(s.Eps > 0, at+"rms_norm_eps", s.Eps, "a positive number")
-	p.want(s.Theta > 0, at+"rope_theta", s.Theta, "a positive number")
+	p.want(s.Eps > 0 && s.Eps < 1, at+"rms_norm_eps", s.Eps, "a number between 0 and 1")
+	p.want(s.Theta >= 1, at+"rope_theta", s.Theta, "at least 1")
 	p.want(s.Act == "silu", at+"hidden_act", s.Act, `"silu"`)
 	p.want(!s.AttentionBias, at+"attention_bias", s.AttentionBias, "false")
 	p.want(!s.UseSlidingWindow, at+"use_sliding_window", s.UseSlidingWindow, "false")
