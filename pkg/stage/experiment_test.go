@@ -1,6 +1,7 @@
 package stage_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/qakd/qakd"
@@ -24,6 +25,9 @@ func TestExperiments(t *testing.T) {
 		"qwen3-tts-1.7b-design-w4a16": talker.VoiceDesign, "qwen3-tts-1.7b-design-w4a8": talker.VoiceDesign,
 	}
 	for _, name := range file.Names() {
+		if strings.HasPrefix(name, "finetune-") { // examples/finetune has settings of its own, and its own test
+			continue
+		}
 		e := stage.Default()
 		if _, err := file.Resolve(name, nil, &e); err != nil {
 			t.Errorf("%s: %v", name, err)

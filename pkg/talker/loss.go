@@ -23,8 +23,8 @@ const (
 	Aligned Objective = "aligned"
 )
 
-// subWeight is the weight of the code predictor's cross-entropy beside the talker's, in every objective.
-const subWeight = 0.3
+// SubWeight is the weight of the code predictor's cross-entropy beside the talker's, in every objective.
+const SubWeight = 0.3
 
 // ParseObjective reads a name.
 func ParseObjective(name string) (Objective, error) {
@@ -94,7 +94,7 @@ func (m *Model) Loss(c *nn.Context, b *Batch, o Objective) (Losses, error) {
 	codes := m.ints(c, b.FrameCodes(), N, G)
 	l.SubLogits = m.CodeLogits(c, m.Predict(c, l.Condition, codes))
 	l.Sub = m.CodeLoss(c, l.SubLogits, b.FrameCodes(), skip)
-	l.Total = c.Add(l.Talker, c.MulScalar(l.Sub, subWeight))
+	l.Total = c.Add(l.Talker, c.MulScalar(l.Sub, SubWeight))
 	return l, nil
 }
 

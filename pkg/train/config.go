@@ -75,9 +75,9 @@ func (c Config) Tracker(metrics string, w io.Writer, name string) track.Tracker 
 	return track.Multi(track.NewJSONL(metrics), track.NewProgress(w, name, int64(c.LogEvery)))
 }
 
-// sampler cuts the data into micro-batches.
-func (c Config) sampler() data.SamplerConfig {
-	return data.SamplerConfig{
+// Sampler cuts set into the micro-batches that a Loop takes, in its order.
+func (c Config) Sampler(set data.Set) (*data.Sampler, error) {
+	return data.NewSampler(set, data.SamplerConfig{
 		BatchSize: c.MicroBatch, Shuffle: true, Window: c.SortWindow, Seed: uint64(rng.Seed(c.Seed, "data")),
-	}
+	})
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"github.com/qakd/qakd/internal/tensor"
-	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/track"
 )
@@ -20,7 +19,7 @@ func (l *Loop) prepare() (*run, error) {
 	if l.EpochEnd != nil && l.Config.Accumulate == 0 {
 		return nil, errors.New("train: EpochEnd is set and accumulate is 0, want at least 1: steps must end where epochs do")
 	}
-	sampler, err := data.NewSampler(l.Data, l.Config.sampler())
+	sampler, err := l.Config.Sampler(l.Data)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
