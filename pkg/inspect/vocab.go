@@ -66,7 +66,7 @@ func (c *Checkpoint) Vocab() (*Vocab, error) {
 	if tok == nil {
 		v.Checks.absent("text tokenizer", "no vocab.json and no tokenizer.json: a talker-only checkpoint")
 	} else {
-		v.Text.Files, v.Text.Pieces, v.Text.Merges, v.Text.Added = tok.files, len(tok.ids), len(tok.merges), len(tok.added)
+		v.Text.Files, v.Text.Pieces, v.Text.Merges, v.Text.Added = tok.Names, len(tok.Pieces), len(tok.Merges), len(tok.Added)
 		c.checkTokenizer(v, tok)
 	}
 	c.checkTables(v)

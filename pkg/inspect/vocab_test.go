@@ -13,11 +13,12 @@ import (
 	"github.com/qakd/qakd/pkg/inspect"
 )
 
-// TestVocabFixture: a talker alone. The text tokenizer is absent, which is no fault, and nothing compares text tokens
-// with the codec table.
+// TestVocabFixture: a whole checkpoint, where everything fits and nothing compares text tokens with the codec table; then
+// a talker alone, where the tokenizers are absent, which is no fault.
 func TestVocabFixture(t *testing.T) {
 	v := look[*inspect.Vocab](t, sharded, "vocab", inspect.Options{})
-	if v.Text.Rows != 517 || v.Codec.Rows != 1088 || v.Codec.Codes != 64 || v.Codec.Others != 3 || len(v.Text.Files) != 0 {
+	if v.Text.Rows != 517 || v.Codec.Rows != 1088 || v.Codec.Codes != 64 || v.Codec.Others != 3 ||
+		len(v.Text.Files) != 3 || v.Text.Pieces != 420 || v.Text.Merges != 164 || v.Text.Added != 33 || v.Text.Unused != 517-453 {
 		t.Errorf("%+v", v)
 	}
 	if diff := cmp.Diff([]inspect.Named{{Name: "dylan", ID: 894}, {Name: "ryan", ID: 1077}, {Name: "serena", ID: 1082}}, v.Codec.Speakers); diff != "" {
@@ -26,10 +27,22 @@ func TestVocabFixture(t *testing.T) {
 	if len(v.Codec.Languages) != 12 || v.Codec.Control[2] != (inspect.Named{Name: "codec_eos_token_id", ID: 166}) {
 		t.Errorf("%+v", v.Codec)
 	}
-	want := map[string]string{"text tokenizer": "absent", "text table": "ok", "codec table": "ok", "predictor tables": "ok",
-		"heads": "ok", "codec ids": "ok", "codes": "ok", "speech tokenizer": "absent"}
+	want := map[string]string{"text ids": "ok", "merges": "ok", "text rows": "ok", "prompt ids": "ok", "text table": "ok", "codec table": "ok",
+		"predictor tables": "ok", "heads": "ok", "codec ids": "ok", "codes": "ok", "speech tokenizer": "ok"}
 	if diff := cmp.Diff(want, verdicts(v)); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s", diff)
+	}
+	alone := t.TempDir()
+	must(t, os.CopyFS(alone, os.DirFS(sharded)))
+	must(t, os.RemoveAll(filepath.Join(alone, "speech_tokenizer")))
+	for _, name := range []string{"vocab.json", "merges.txt", "tokenizer_config.json"} {
+		must(t, os.Remove(filepath.Join(alone, name)))
+	}
+	v = look[*inspect.Vocab](t, alone, "vocab", inspect.Options{})
+	want = map[string]string{"text tokenizer": "absent", "text table": "ok", "codec table": "ok", "predictor tables": "ok",
+		"heads": "ok", "codec ids": "ok", "codes": "ok", "speech tokenizer": "absent"}
+	if diff := cmp.Diff(want, verdicts(v)); diff != "" || len(v.Text.Files) != 0 {
+		t.Errorf("verdicts of a talker alone (-want +got):\n%s", diff)
 	}
 }
 
@@ -136,7 +149,7 @@ func TestVocabFaults(t *testing.T) {
 func TestVocabRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ file, text, want string }{
 		"merge":   {"merges.txt", "a b c\n", `merges.txt:1: "a b c", want two pieces`},
-		"vocab":   {"vocab.json", `["a"]`, "vocab.json: json: cannot unmarshal array"},
+		"vocab":   {"vocab.json", `["a"]`, "vocab.json: begins with [, want an object of piece: id"},
 		"added":   {"tokenizer_config.json", `{"added_tokens_decoder":{"x":{}}}`, `tokenizer_config.json: added_tokens_decoder: key "x", want an id`},
 		"missing": {"merges.txt", "", "merges.txt: no such file or directory (vocab.json is there)"},
 		"speech":  {"speech_tokenizer/config.json", "{", "config.json: unexpected end of JSON input"},

@@ -9,14 +9,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/qakd/qakd/pkg/text"
 )
 
 // newline is how byte-level BPE writes "\n".
 const newline = "Ċ"
 
 // checkTokenizer holds the text tokenizer against itself and against the configuration.
-func (c *Checkpoint) checkTokenizer(v *Vocab, tok *tokenizer) {
-	byID, clashes := tok.tokens()
+func (c *Checkpoint) checkTokenizer(v *Vocab, tok *text.Files) {
+	byID, clashes := tokens(tok)
 	var missing []int64
 	for id := range byID {
 		v.Text.Size = max(v.Text.Size, id+1)
@@ -27,18 +29,18 @@ func (c *Checkpoint) checkTokenizer(v *Vocab, tok *tokenizer) {
 		}
 	}
 	v.Checks.want(len(clashes) == 0 && len(missing) == 0, "text ids",
-		fmt.Sprintf("%s pieces and %d added tokens have the ids 0..%d, each once", count(int64(len(tok.ids))), len(tok.added), v.Text.Size-1),
+		fmt.Sprintf("%s pieces and %d added tokens have the ids 0..%d, each once", count(int64(len(tok.Pieces))), len(tok.Added), v.Text.Size-1),
 		fmt.Sprintf("ids with two tokens: %v, ids below %d without one: %v", clashes, v.Text.Size, missing))
 
 	var broken []string
-	for rank, m := range tok.merges {
-		for _, piece := range []string{m[0], m[1], m[0] + m[1]} {
-			if _, ok := tok.ids[piece]; !ok && len(broken) < 5 {
+	for rank, m := range tok.Merges {
+		for _, piece := range []string{m.Left, m.Right, m.Left + m.Right} {
+			if _, ok := tok.Pieces[piece]; !ok && len(broken) < 5 {
 				broken = append(broken, fmt.Sprintf("merge %d: %q", rank, piece))
 			}
 		}
 	}
-	v.Checks.want(len(broken) == 0, "merges", fmt.Sprintf("%s, each joins two pieces to a third one", count(int64(len(tok.merges)))),
+	v.Checks.want(len(broken) == 0, "merges", fmt.Sprintf("%s, each joins two pieces to a third one", count(int64(len(tok.Merges)))),
 		"pieces that vocab.json lacks: "+strings.Join(broken, ", "))
 
 	v.Text.Unused = max(0, v.Text.Rows-v.Text.Size)
