@@ -125,8 +125,8 @@ func (j *job) resolve(ctx context.Context) (err error) {
 
 // look finds what of a file is here.
 func (j *job) look(ctx context.Context, f *File) error {
-	f.State, f.Have = Missing, 0
 	if f.Size < 0 { // a link of the cache that leads nowhere
+		f.State = Missing
 		return nil
 	}
 	if ok, err := j.place.has(ctx, f); err != nil {
@@ -135,11 +135,17 @@ func (j *job) look(ctx context.Context, f *File) error {
 		f.State, f.Have = Cached, f.Size
 		return nil
 	}
+	j.part(f)
+	return nil
+}
+
+// part finds what an interrupted transfer has left of a file.
+func (j *job) part(f *File) {
+	f.State, f.Have = Missing, 0
 	_, partial, _ := j.place.spot(f)
 	if st, err := os.Stat(partial); err == nil && st.Size() > 0 && st.Size() <= f.Size {
 		f.State, f.Have = Partial, st.Size()
 	}
-	return nil
 }
 
 // run fetches what is missing, gives everything its name, and the revision last. A cache that cannot be written to may
@@ -235,13 +241,18 @@ func (j *job) fetchAll(ctx context.Context) error {
 }
 
 // fetch brings one file to its place.
-func (j *job) fetch(ctx context.Context, f *File) error {
+func (j *job) fetch(ctx context.Context, f *File) (err error) {
 	if f.State == Cached {
 		return j.place.show(f)
 	}
 	final, partial, lock := j.place.spot(f)
 	j.p.Begin(*f)
-	defer func() { j.p.End(*f) }()
+	defer func() {
+		if err != nil {
+			j.part(f)
+		}
+		j.p.End(*f)
+	}()
 	held, err := fsx.LockFile(ctx, lock, func() { j.p.Note(*f, "waiting: another download fetches it") })
 	if err != nil {
 		return err
