@@ -16,8 +16,8 @@ type KVCache struct {
 // Append adds rows [B, kv, T, D] and returns all of them, as views that hold until the next call.
 func (kv *KVCache) Append(c *Context, k, v *ts.Tensor) (*ts.Tensor, *ts.Tensor) {
 	size := c.Shape(k)
-	if need := kv.rows + size[2]; !kv.holds(c, k, need) {
-		kv.grow(c, k, need+need/2)
+	if need := kv.rows + size[2]; !holds(c, kv.k, k, need) || !holds(c, kv.v, v, need) {
+		kv.grow(c, k, v, need+need/2)
 	}
 	at := kv.rows
 	kv.rows += size[2]
@@ -28,27 +28,27 @@ func (kv *KVCache) Append(c *Context, k, v *ts.Tensor) (*ts.Tensor, *ts.Tensor) 
 	return add(kv.k, k), add(kv.v, v)
 }
 
-// holds tells whether there is room for n rows like those of x.
-func (kv *KVCache) holds(c *Context, x *ts.Tensor, n int64) bool {
-	if kv.k == nil || kv.k.DType() != x.DType() {
+// holds tells whether room has place for n rows like those of x.
+func holds(c *Context, room, x *ts.Tensor, n int64) bool {
+	if room == nil || room.DType() != x.DType() {
 		return false
 	}
-	have, want := c.Shape(kv.k), c.Shape(x)
+	have, want := c.Shape(room), c.Shape(x)
 	return have[2] >= n && slices.Equal(have[:2], want[:2]) && have[3] == want[3]
 }
 
-// grow makes room for n rows like those of x, in whole steps, and takes the rows along that are there.
-func (kv *KVCache) grow(c *Context, x *ts.Tensor, n int64) {
+// grow makes room for n rows like those of k and v, in whole steps, and takes the rows along that are there.
+func (kv *KVCache) grow(c *Context, k, v *ts.Tensor, n int64) {
 	const step = 32
-	size := c.Shape(x)
-	move := func(old *ts.Tensor) *ts.Tensor {
+	move := func(old, x *ts.Tensor) *ts.Tensor {
+		size := c.Shape(x)
 		room := c.ToDevice(c.Zeros(x.DType(), size[0], size[1], (n+step-1)/step*step, size[3]), c.Device(x))
 		if kv.rows > 0 {
 			c.CopyInto(c.Narrow(room, 2, 0, kv.rows), c.Narrow(old, 2, 0, kv.rows))
 		}
 		return room
 	}
-	kv.replace(c, move(kv.k), move(kv.v))
+	kv.replace(c, move(kv.k, k), move(kv.v, v))
 }
 
 // replace the tensors and keep the number of rows.
