@@ -12,6 +12,14 @@
 //		...
 //	})
 //
+// DecodingRows lays out a request: cloned, preset and designed voices, with reference speech or without, the whole text at
+// once or streaming. Generate speaks such prompts, and Complete is what it feeds if it draws given codes, so that a
+// student can be trained on any layout that it will be asked in:
+//
+//	prompt, err := talker.DecodingRows(m.Config, talker.Request{ID: "a", Text: ids, Voice: &voice, Streaming: true})
+//	speech, err := m.Generate(ctx, []talker.Prompt{prompt}, sampling)
+//	seq, err := prompt.Complete(m.Config, speech[0].Codes)
+//
 // The hidden state of row p predicts code 0 of row p+1. It also conditions the code predictor, which reads that hidden
 // state and the codes of the frame of row p+1, one code at a time, and predicts codes 1 … G-1. Forward returns hidden
 // states only: heads are separate, so that a loss pulls just the logits that it needs.
