@@ -30,7 +30,7 @@ func TestModel(t *testing.T) {
 	if m.Kind != "float" || m.TTSType != "custom_voice" || m.Tensors != 72 || m.Parameters != 445_024 || m.WeightFiles != 5 {
 		t.Errorf("%+v", m)
 	}
-	if m.WeightBytes != 413_984+348_304+170_344+447_832+408_112 || len(m.Files) != 8 {
+	if m.WeightBytes != 413_984+348_304+170_344+447_832+408_112 || len(m.Files) != 16 {
 		t.Errorf("%d bytes of weights, files %v", m.WeightBytes, m.Files)
 	}
 	if diff := cmp.Diff([]inspect.DType{{Name: "F32", Tensors: 72, Elements: 445_024, Parameters: 445_024, Bytes: 1_780_096}}, m.DTypes); diff != "" {
