@@ -124,7 +124,7 @@ func FuzzPath(f *testing.F) {
 		if hub.CheckPath(name) != nil {
 			return
 		}
-		rel, err := filepath.Rel("/root/of", filepath.Join("/root/of", filepath.FromSlash(name)))
+		rel, err := filepath.Rel("/root-of-it", filepath.Join("/root-of-it", filepath.FromSlash(name)))
 		if err != nil || rel != filepath.FromSlash(name) || rel == "." || strings.HasPrefix(rel, "..") && (len(rel) == 2 || rel[2] == '/') {
 			t.Errorf("%q becomes %q, %v", name, rel, err)
 		}
