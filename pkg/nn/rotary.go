@@ -38,7 +38,7 @@ func (r Rotary) Validate() error {
 
 // Angles for positions [B, T] (one stream) in dtype.
 func (r Rotary) Angles(c *Context, positions *ts.Tensor, dtype gotch.DType) Angles {
-	return r.finish(c, r.phase(c, positions, r.frequencies(-1)), dtype)
+	return r.finish(c, r.phase(c, positions, r.Frequencies()), dtype)
 }
 
 // AnglesOf three position streams, each [B, T].
@@ -49,6 +49,9 @@ func (r Rotary) AnglesOf(c *Context, streams [3]*ts.Tensor, dtype gotch.DType) A
 	}
 	return r.finish(c, phase, dtype)
 }
+
+// Frequencies of one position stream, [D/2].
+func (r Rotary) Frequencies() []float32 { return r.frequencies(-1) }
 
 // frequencies that stream drives, zero elsewhere; stream -1 drives all.
 func (r Rotary) frequencies(stream int) []float32 {

@@ -22,8 +22,14 @@ type voiceover struct {
 }
 
 // first draws code 0 of every utterance: the numbers of those that go on, and their codes.
-func (m *Model) first(c *nn.Context, live []*voiceover, hidden *ts.Tensor, s Sampling) (on, code0 []int64, err error) {
-	codes, err := eachRow(c, m.CodecHead.Forward(c, hidden), len(live), func(i int, scores []float32) (int, error) {
+func (m *Model) first(c *nn.Context, talker Stepper, live []*voiceover, hidden *ts.Tensor, s Sampling) (on, code0 []int64, err error) {
+	var logits *ts.Tensor
+	if t, ok := talker.(*nativeStepper); ok {
+		logits = t.logits(c, hidden)
+	} else {
+		logits = m.CodecHead.Forward(c, hidden)
+	}
+	codes, err := eachRow(c, logits, len(live), func(i int, scores []float32) (int, error) {
 		v := live[i]
 		Penalize(scores, v.tokens, s.RepetitionPenalty)
 		m.Config.Suppress(scores, len(v.tokens) >= s.MinNewTokens)
@@ -40,6 +46,18 @@ func (m *Model) first(c *nn.Context, live []*voiceover, hidden *ts.Tensor, s Sam
 		}
 	}
 	return on, code0, nil
+}
+
+// rest draws codes 1 … G-1 of every utterance's frame, and sums the embeddings of all its codes; see DecodeFrame.
+func (m *Model) rest(c *nn.Context, predictor Stepper, hidden *ts.Tensor, code0 []int64, live []*voiceover, s Sampling) ([][]int64, *ts.Tensor, error) {
+	if p, ok := predictor.(*nativePredictor); ok {
+		return p.frame(c, hidden, code0, live, s)
+	}
+	return m.DecodeFrame(c, predictor, hidden, code0, func(_ int, logits *ts.Tensor) ([]int64, error) {
+		return eachRow(c, logits, len(live), func(i int, scores []float32) (int, error) {
+			return live[i].pick(scores, s.SubDoSample, s.SubTemperature, s.SubTopK, s.SubTopP)
+		})
+	})
 }
 
 // pick draws from processed scores, which it changes.

@@ -13,13 +13,13 @@ func (m *Model) DecodeFrame(c *nn.Context, st Stepper, hidden *ts.Tensor, code0 
 	n := int64(len(code0))
 	row := m.CodecEmbedding.Forward(c, m.ints(c, code0, n))
 	total := row
-	state := st.Prefill(c, c.Stack(1, hidden, row), nil)
+	state := st.Prefill(c, c.Stack(1, c.To(hidden, m.DType), row), nil)
 	codes := make([][]int64, 0, len(m.Predictor.Heads))
 	for j, head := range m.Predictor.Heads {
 		if j > 0 {
 			state = st.Step(c, row)
 		}
-		picked, err := pick(j, head.Forward(c, state))
+		picked, err := pick(j, head.Forward(c, c.To(state, m.DType)))
 		if err != nil {
 			return nil, nil, err
 		}

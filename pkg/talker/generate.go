@@ -135,7 +135,7 @@ func (m *Model) decode(ctx context.Context, c *nn.Context, talker, predictor Ste
 
 // frame draws one frame of every utterance and returns those that go on, with their next hidden states; nil if none does.
 func (m *Model) frame(c *nn.Context, talker, predictor Stepper, live []*voiceover, hidden *ts.Tensor, t tails, s Sampling, w Watch) ([]*voiceover, *ts.Tensor, error) {
-	on, code0, err := m.first(c, live, hidden, s)
+	on, code0, err := m.first(c, talker, live, hidden, s)
 	if err != nil || len(on) == 0 {
 		return nil, nil, err
 	}
@@ -148,12 +148,7 @@ func (m *Model) frame(c *nn.Context, talker, predictor Stepper, live []*voiceove
 		}
 		live = kept
 	}
-	pick := func(_ int, logits *ts.Tensor) ([]int64, error) {
-		return eachRow(c, logits, len(live), func(i int, scores []float32) (int, error) {
-			return live[i].pick(scores, s.SubDoSample, s.SubTemperature, s.SubTopK, s.SubTopP)
-		})
-	}
-	codes, x, err := m.DecodeFrame(c, predictor, hidden, code0, pick)
+	codes, x, err := m.rest(c, predictor, hidden, code0, live, s)
 	if err != nil {
 		return nil, nil, err
 	}

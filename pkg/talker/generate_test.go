@@ -20,12 +20,12 @@ func TestGreedyDecoding(t *testing.T) {
 		m := loadFixture(t, fixture)
 		g := openGoldens(t, fixture, "generate.safetensors")
 		for name, mode := range generationModes(t, fixture) {
-			t.Run(fixture+"/"+name, func(t *testing.T) { greedy(t, m, g, name, mode) })
+			t.Run(fixture+"/"+name, func(t *testing.T) { greedy(t, m, g, name, mode, m.TalkerStepper(), m.PredictorStepper()) })
 		}
 	}
 }
 
-func greedy(t *testing.T, m *Model, g *goldens, name string, mode mode) {
+func greedy(t *testing.T, m *Model, g *goldens, name string, mode mode, talker, predictor Stepper) {
 	s := DefaultSampling()
 	s.DoSample, s.SubDoSample, s.MaxNewTokens = false, false, mode.Max
 	run(t, func(c *nn.Context) error {
@@ -42,7 +42,6 @@ func greedy(t *testing.T, m *Model, g *goldens, name string, mode mode) {
 			}
 			st.tail.rows = append(st.tail.rows, rows)
 		}
-		talker, predictor := m.TalkerStepper(), m.PredictorStepper()
 		defer talker.Close()
 		defer predictor.Close()
 		out, err := m.decode(context.Background(), c, talker, predictor, st, s, Watch{})

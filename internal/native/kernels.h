@@ -1,0 +1,259 @@
+// The kernels, once, for vectors of W floats in the compiler's own vector types. Each kernels_*.c defines
+//   W           floats in a vector
+//   TARGET      attributes of every function, which let the compiler use the instructions
+//   SUM(v)      the sum of a vector's elements, and
+//   WIDEN(p)    W bf16 numbers as floats, where the compiler's own code for them is slow
+//   ROWS_MOST   the most rows of x that a block of a product holds in registers
+// and includes this file. Sums run in W lanes, so that sets of kernels differ by rounding.
+#include <math.h>
+#include <string.h>
+
+#include "native.h"
+
+#define INLINE static inline __attribute__((always_inline)) TARGET
+
+typedef float vf __attribute__((vector_size(4 * W)));
+typedef int32_t vi __attribute__((vector_size(4 * W)));
+typedef uint32_t vu __attribute__((vector_size(4 * W)));
+typedef uint16_t vh __attribute__((vector_size(2 * W)));
+
+INLINE vf load(const float *p) {
+  vf v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+INLINE void store(float *p, vf v) { memcpy(p, &v, sizeof v); }
+
+// bf16 is the upper half of a float32.
+#ifndef WIDEN
+INLINE vf widen(const uint16_t *p) {
+  vh h;
+  memcpy(&h, p, sizeof h);
+  return (vf)(__builtin_convertvector(h, vu) << 16);
+}
+#define WIDEN widen
+#endif
+
+INLINE float widen1(uint16_t h) {
+  uint32_t u = (uint32_t)h << 16;
+  float f;
+  memcpy(&f, &u, sizeof f);
+  return f;
+}
+
+// To the nearest, ties to even.
+INLINE uint16_t narrow1(float f) {
+  uint32_t u;
+  memcpy(&u, &f, sizeof u);
+  if (f != f) return 0x7fc0;
+  return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+#ifndef SUM
+INLINE float sum_lanes(vf v) {
+  float a[W];
+  memcpy(a, &v, sizeof v);
+  for (int half = W / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) a[i] += a[i + half];
+  return a[0];
+}
+#define SUM sum_lanes
+#endif
+
+// Element i of a row of either kind, and W of them.
+INLINE vf get(const void *p, int kind, long i) {
+  return kind == NAT_F32 ? load((const float *)p + i) : WIDEN((const uint16_t *)p + i);
+}
+INLINE float get1(const void *p, int kind, long i) {
+  return kind == NAT_F32 ? ((const float *)p)[i] : widen1(((const uint16_t *)p)[i]);
+}
+INLINE void put(float *y, float v, int add) { *y = add ? *y + v : v; }
+
+// A block of R rows of w and M rows of x: R·M sums in registers. kind, R and M are constants where this is called.
+INLINE void block(const nat_matrix *w, int kind, int r, int R, const float *x, int ldx, int M, float *y, int ldy, int add) {
+  const int K = w->cols;
+  vf acc[4][8] = {{{0}}};
+  int k = 0;
+  for (; k + W <= K; k += W) {
+    vf wv[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < R; i++) wv[i] = get(w->data, kind, (long)(r + i) * K + k);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) {
+      vf xv = load(x + (long)m * ldx + k);
+#pragma GCC unroll 4
+      for (int i = 0; i < R; i++) acc[i][m] += wv[i] * xv;
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < R; i++) {
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) {
+      float s = SUM(acc[i][m]);
+      for (int t = k; t < K; t++) s += get1(w->data, kind, (long)(r + i) * K + t) * x[(long)m * ldx + t];
+      put(y + (long)m * ldy + r + i, w->bias ? s + w->bias[r + i] : s, add);
+    }
+  }
+}
+
+// Rows of x in blocks that fit the registers; rows r … r+R of w stay in the first cache meanwhile.
+INLINE void strip(const nat_matrix *w, int kind, int r, int R, const float *x, int ldx, int M, float *y, int ldy, int add) {
+  int m = 0;
+#define BLOCKS(most) \
+  for (; m + (most) <= M; m += (most)) block(w, kind, r, R, x + (long)m * ldx, ldx, most, y + (long)m * ldy, ldy, add)
+  BLOCKS(ROWS_MOST);
+  BLOCKS(2);
+  BLOCKS(1);
+#undef BLOCKS
+}
+
+#define PRODUCT(name, kind)                                                                                       \
+  static TARGET void name(const nat_matrix *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, \
+                          int add) {                                                                              \
+    int r = r0;                                                                                                   \
+    for (; r + 4 <= r1; r += 4) strip(w, kind, r, 4, x, ldx, M, y, ldy, add);                                     \
+    for (; r < r1; r++) strip(w, kind, r, 1, x, ldx, M, y, ldy, add);                                             \
+  }
+
+PRODUCT(product_f32, NAT_F32)
+PRODUCT(product_bf16, NAT_BF16)
+
+#ifndef PACKED // a set that reads packed weights defines it: whether it did
+#define PACKED(w, r0, r1, x, ldx, M, y, ldy, add) 0
+#endif
+
+// Many rows of x go in pieces that fit the second cache.
+static TARGET void matmul(const nat_matrix *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, int add) {
+  if (w->packed.lines && PACKED(w, r0, r1, x, ldx, M, y, ldy, add)) return;
+  const int most = w->cols > 2048 ? 24 : 48;
+  for (int m = 0; m < M; m += most) {
+    int n = M - m < most ? M - m : most;
+    (w->kind == NAT_F32 ? product_f32 : product_bf16)(w, r0, r1, x + (long)m * ldx, ldx, n, y + (long)m * ldy, ldy, add);
+  }
+}
+
+static TARGET void rmsnorm(const float *x, const float *w, int n, float eps, float *y) {
+  vf sum = {0};
+  int i = 0;
+  for (; i + W <= n; i += W) {
+    vf v = load(x + i);
+    sum += v * v;
+  }
+  float s = SUM(sum);
+  for (; i < n; i++) s += x[i] * x[i];
+  s = 1 / sqrtf(s / (float)n + eps);
+  for (i = 0; i + W <= n; i += W) store(y + i, load(w + i) * (load(x + i) * s));
+  for (; i < n; i++) y[i] = w[i] * (x[i] * s);
+}
+
+static TARGET void rotate(float *x, const float *cosine, const float *sine, int n) {
+  int half = n / 2, i = 0;
+  for (; i + W <= half; i += W) {
+    vf a = load(x + i), b = load(x + half + i), c = load(cosine + i), s = load(sine + i);
+    store(x + i, a * c - b * s);
+    store(x + half + i, b * c + a * s);
+  }
+  for (; i < half; i++) {
+    float a = x[i], b = x[half + i];
+    x[i] = a * cosine[i] - b * sine[i];
+    x[half + i] = b * cosine[i] + a * sine[i];
+  }
+}
+
+// a where the mask is set, else b.
+INLINE vf choose(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+
+// eˣ to 2 units in the last place: x = n·ln2 + r, a polynomial for eʳ (Cephes), n into the exponent. Below -87 it is
+// e⁻⁸⁷, above 88 e⁸⁸.
+INLINE vf exponential(vf x) {
+  const vf zero = {0}, low = zero - 87.0f, high = zero + 88.0f;
+  x = choose(x < low, low, x);
+  x = choose(x > high, high, x);
+  vf n = (x * 1.44269504f + 12582912.0f) - 12582912.0f; // to the nearest integer
+  vf r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  return p * (vf)((__builtin_convertvector(n, vi) + 127) << 23);
+}
+
+INLINE vf gated(vf g, vf u) { return g / (exponential(-g) + 1.0f) * u; }
+
+static TARGET void swiglu(float *gate, const float *up, int n) {
+  int i = 0;
+  for (; i + W <= n; i += W) store(gate + i, gated(load(gate + i), load(up + i)));
+  if (i < n) {
+    vf g = {0}, u = {0};
+    memcpy(&g, gate + i, (size_t)(n - i) * sizeof(float));
+    memcpy(&u, up + i, (size_t)(n - i) * sizeof(float));
+    g = gated(g, u);
+    memcpy(gate + i, &g, (size_t)(n - i) * sizeof(float));
+  }
+}
+
+// In place; returns 1/Σ, by which the result is still to be scaled.
+INLINE float softmax(float *x, int n) {
+  float top = x[0];
+  for (int i = 1; i < n; i++) top = x[i] > top ? x[i] : top;
+  vf sum = {0};
+  int i = 0;
+  for (; i + W <= n; i += W) {
+    vf e = exponential(load(x + i) - top);
+    store(x + i, e);
+    sum += e;
+  }
+  float s = SUM(sum);
+  for (; i < n; i++) s += x[i] = expf(x[i] - top);
+  return 1 / s;
+}
+
+INLINE float dot(const float *q, const void *k, int kind, long row, int D) {
+  vf sum = {0};
+  int i = 0;
+  for (; i + W <= D; i += W) sum += load(q + i) * get(k, kind, row + i);
+  float s = SUM(sum);
+  for (; i < D; i++) s += q[i] * get1(k, kind, row + i);
+  return s;
+}
+
+INLINE void attend_kind(const float *q, int heads, int D, const void *k, const void *v, int kind, int S, float *score, float *out) {
+  const float scale = 1 / sqrtf((float)D);
+  for (int s = 0; s < S; s++)
+    for (int g = 0; g < heads; g++) score[(long)g * S + s] = scale * dot(q + (long)g * D, k, kind, (long)s * D, D);
+  for (int g = 0; g < heads; g++) {
+    float *p = score + (long)g * S, *o = out + (long)g * D;
+    float scaled = softmax(p, S);
+    int i = 0;
+    for (; i + 4 * W <= D; i += 4 * W) {
+      vf a[4] = {{0}};
+      for (int s = 0; s < S; s++)
+#pragma GCC unroll 4
+        for (int c = 0; c < 4; c++) a[c] += p[s] * get(v, kind, (long)s * D + i + c * W);
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; c++) store(o + i + c * W, a[c] * scaled);
+    }
+    for (; i < D; i++) {
+      float a = 0;
+      for (int s = 0; s < S; s++) a += p[s] * get1(v, kind, (long)s * D + i);
+      o[i] = a * scaled;
+    }
+  }
+}
+
+static TARGET void attend(const float *q, int heads, int D, const void *k, const void *v, int kind, int S, float *score, float *out) {
+  if (kind == NAT_F32)
+    attend_kind(q, heads, D, k, v, NAT_F32, S, score, out);
+  else
+    attend_kind(q, heads, D, k, v, NAT_BF16, S, score, out);
+}
+
+static TARGET void keep(const float *x, int n, int kind, void *to) {
+  if (kind == NAT_F32)
+    memcpy(to, x, (size_t)n * sizeof(float));
+  else
+    for (int i = 0; i < n; i++) ((uint16_t *)to)[i] = narrow1(x[i]);
+}

@@ -1,0 +1,99 @@
+package native
+
+// #include <stdlib.h>
+// #include "native.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+)
+
+// Kind is how numbers are stored.
+type Kind int
+
+// F32 and BF16 numbers, in the machine's byte order.
+const (
+	F32  Kind = C.NAT_F32
+	BF16 Kind = C.NAT_BF16
+)
+
+var (
+	errClosed = errors.New("native: used after Close")
+	errMemory = errors.New("native: out of memory")
+)
+
+// Matrix is a matrix [rows, cols] whose elements belong to somebody else.
+type Matrix struct {
+	c    C.nat_matrix
+	size int64 // bytes of its own: packed weights
+}
+
+// NewMatrix describes rows×cols numbers of a kind at data, row after row: memory outside Go's, which must stay where it
+// is as long as the matrix is used.
+func NewMatrix(kind Kind, rows, cols int, data unsafe.Pointer) (*Matrix, error) {
+	if kind != F32 && kind != BF16 || rows < 1 || cols < 1 || rows > 1<<28 || cols > 1<<24 || data == nil {
+		return nil, fmt.Errorf("native: matrix %d×%d of kind %d at %v, want positive sizes, a kind and memory", rows, cols, kind, data)
+	}
+	return &Matrix{c: C.nat_matrix{kind: C.int(kind), rows: C.int(rows), cols: C.int(cols), data: data}}, nil
+}
+
+// SetBias adds v [rows] to each product. It is copied.
+func (m *Matrix) SetBias(v []float32) error {
+	if len(v) != int(m.c.rows) {
+		return fmt.Errorf("native: a bias of %d for %d rows", len(v), m.c.rows)
+	}
+	C.free(unsafe.Pointer(m.c.bias))
+	m.c.bias = vector(v)
+	if m.c.bias == nil {
+		return errMemory
+	}
+	return nil
+}
+
+// Pack adds a copy in 12 bits per weight, which products of few rows then read instead: a quarter fewer bytes, and the
+// same numbers. It is a copy of this moment. false: the matrix stays as it is, because it is not bf16, its width is not
+// a multiple of 128, its weights have too many different exponents, or the pool's kernels do not read packed weights.
+func (m *Matrix) Pack(p *Pool) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.c == nil {
+		return false, errClosed
+	}
+	if p.Kernels() != "avx512" || m.size > 0 {
+		return m.size > 0, nil
+	}
+	switch C.nat_pack(p.c, &m.c) {
+	case 1:
+		m.size = int64(C.nat_packed_size(m.c.rows, m.c.cols))
+		return true, nil
+	case 0:
+		return false, nil
+	}
+	return false, errMemory
+}
+
+// Packed is the bytes of the packed copy; 0 without one.
+func (m *Matrix) Packed() int64 { return m.size }
+
+// Close frees the bias and the packed copy.
+func (m *Matrix) Close() {
+	if m == nil {
+		return
+	}
+	C.free(unsafe.Pointer(m.c.bias))
+	C.nat_packed_free(&m.c)
+	m.c.bias, m.size = nil, 0
+}
+
+// vector is a copy of v in C's memory; nil when there is none.
+func vector(v []float32) *C.float {
+	p := (*C.float)(C.malloc(C.size_t(4 * max(len(v), 1))))
+	if p != nil {
+		copy(unsafe.Slice((*float32)(p), len(v)), v)
+	}
+	return p
+}
+
+func floats(v []float32) *C.float { return (*C.float)(unsafe.SliceData(v)) }

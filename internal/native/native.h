@@ -1,0 +1,113 @@
+// The interface between the C files of this package, and to Go.
+#ifndef QAKD_NATIVE_H
+#define QAKD_NATIVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// How the elements of a matrix are stored.
+enum { NAT_F32, NAT_BF16 };
+
+// A bf16 matrix in 12 bits per weight, without loss; see packed.h. Absent: lines is NULL.
+typedef struct {
+  const uint8_t *lines;
+  const float *scale;    // [rows]
+  const uint32_t *first; // [rows+1] into col and val: the weights that the 12 bits cannot say
+  const uint32_t *col;
+  const float *val;
+} nat_packed;
+
+// A matrix [rows, cols], row after row. The elements belong to somebody else.
+typedef struct {
+  int kind, rows, cols;
+  const void *data;
+  const float *bias; // [rows] or NULL
+  nat_packed packed;
+} nat_matrix;
+
+// A set of kernels for one kind of CPU.
+typedef struct {
+  const char *name;
+  // y[m][r] (+)= Σ_k w[r][k]·x[m][k] (+ bias) for rows r0 ≤ r < r1 and M rows of x.
+  void (*matmul)(const nat_matrix *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, int add);
+  // y = w · x/√(mean x² + eps)
+  void (*rmsnorm)(const float *x, const float *w, int n, float eps, float *y);
+  // Turns the pairs (i, i+n/2).
+  void (*rotate)(float *x, const float *cosine, const float *sine, int n);
+  // gate = silu(gate)·up
+  void (*swiglu)(float *gate, const float *up, int n);
+  // out[g] = Σ_s softmax(q[g]·k[s]/√D) v[s] for the heads g of one key head; score has room for heads·S.
+  void (*attend)(const float *q, int heads, int D, const void *k, const void *v, int kind, int S, float *score, float *out);
+  void (*store)(const float *x, int n, int kind, void *to); // converts
+} nat_kernels;
+
+extern const nat_kernels nat_portable;
+#if defined(__x86_64__)
+extern const nat_kernels nat_avx2, nat_avx512;
+#endif
+const nat_kernels *nat_kernels_at(int i); // those that this CPU can run, slowest first; NULL after the last
+
+// Threads that run one job together; see pool.c.
+typedef struct nat_pool nat_pool;
+typedef void (*nat_job)(void *arg, int thread, int threads);
+nat_pool *nat_pool_new(int threads);
+void nat_pool_run(nat_pool *p, nat_job job, void *arg);
+void nat_pool_barrier(nat_pool *p);
+int nat_pool_threads(const nat_pool *p);
+void nat_pool_free(nat_pool *p);
+void nat_share(int n, int thread, int threads, int grain, int *from, int *to);
+
+// One decoder layer: projections and gains.
+typedef struct {
+  nat_matrix q, k, v, o, gate, up, down;
+  const float *input_norm, *post_norm, *q_norm, *k_norm;
+} nat_layer;
+
+typedef struct {
+  int layers, width, heads, kv, dim, inner;
+  float eps;
+  int cache; // element kind of the key-value cache
+} nat_shape;
+
+// A decoder and its caches; see stack.c.
+typedef struct nat_stack nat_stack;
+nat_stack *nat_stack_new(nat_pool *pool, const nat_kernels *kernels, const nat_shape *shape, const float *frequency);
+nat_layer *nat_stack_layers(nat_stack *s);
+void nat_stack_norm(nat_stack *s, const float *gain);
+int nat_stack_prefill(nat_stack *s, const float *x, const int32_t *rows, int sequences, float *out);
+int nat_stack_step(nat_stack *s, const float *x, float *out);
+int nat_stack_keep(nat_stack *s, const int32_t *from, int sequences);
+int nat_stack_sequences(const nat_stack *s);
+void nat_caches_clear(nat_stack *s);
+void nat_stack_free(nat_stack *s);
+
+// Packed weights; see packed.h.
+int nat_pack(nat_pool *pool, nat_matrix *m);
+void nat_packed_free(nat_matrix *m);
+size_t nat_packed_size(int rows, int cols);
+
+// y = x·Wᵀ (+ bias) on all threads.
+void nat_apply(nat_pool *pool, const nat_kernels *kernels, const nat_matrix *w, const float *x, int M, float *y);
+
+// How codes are drawn from logits; sample 0 takes the best.
+typedef struct {
+  int sample, top_k;
+  double temperature, top_p;
+} nat_sampling;
+
+// The code drawn at u of n scores, which change; room has nat_draw_room(n) bytes. A score at a place is not a number, or
+// +∞: -1-place.
+int nat_draw(float *scores, int n, const nat_sampling *s, double u, void *room);
+size_t nat_draw_room(int n);
+
+// Codes 1 … G-1 of a frame; see frame.c.
+typedef struct {
+  int codebook, heads, width; // V, G-1, the talker's H
+  nat_matrix adapter;         // data NULL: none
+  nat_matrix *head;           // [G-1] of [V, Hp]
+  nat_matrix *table;          // [G] of [·, H]: codes 0, then 1 … G-1
+} nat_predictor;
+int nat_frame(nat_stack *s, const nat_predictor *p, const nat_sampling *how, const float *hidden, const int32_t *code0,
+              const double *u, int sequences, int32_t *codes, float *total, int32_t *bad);
+
+#endif

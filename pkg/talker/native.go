@@ -1,0 +1,111 @@
+package talker
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/qakd/qakd/internal/native"
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/sugarme/gotch"
+)
+
+// StepperOptions of Steppers.
+type StepperOptions struct {
+	Threads int    // of native kernels; 0 for as many as libtorch uses
+	Kernels string // their name, of native.Kernels; "" for the fastest of this CPU
+	// Pack copies bf16 matrices into 12 bits per weight, without loss: decoding reads a quarter less, for three quarters
+	// more memory and half a second at the start (0.6B). It pays for speech, not for a few frames. The copy is that of the
+	// moment when the steppers are made; matrices that do not lend themselves to it are read as they are.
+	Pack bool
+	// Library asks for libtorch's steppers even where native ones would do.
+	Library bool
+}
+
+// Steppers are the two steppers that decoding needs, of one kind.
+type Steppers struct {
+	Talker, Predictor Stepper
+	Kernels           string // the native kernels that they run; "" for libtorch's operations
+	Why               error  // why they are libtorch's, where they are
+	Packed            int64  // bytes of packed weights
+
+	native *engine
+}
+
+// Steppers decodes with native kernels where they apply, which Native tells, and with libtorch elsewhere; the result says
+// which. Native ones read the parameters where they lie, at each Prefill anew, and compute in float32 whatever the
+// dtype; their states are float32.
+func (m *Model) Steppers(o StepperOptions) (*Steppers, error) {
+	why := errors.New("the options ask for it")
+	if !o.Library {
+		why = m.Native()
+	}
+	if why != nil {
+		return &Steppers{Talker: m.TalkerStepper(), Predictor: m.PredictorStepper(), Why: why}, nil
+	}
+	if o.Threads == 0 {
+		o.Threads = tensor.Threads()
+	}
+	pool, err := native.NewPool(o.Threads, o.Kernels)
+	if err != nil {
+		return nil, fmt.Errorf("talker: %w", err)
+	}
+	e, err := newEngine(m, pool, o.Pack)
+	if err != nil {
+		e.close()
+		return nil, fmt.Errorf("talker: native steppers: %w", err)
+	}
+	return &Steppers{
+		Talker:    &nativeStepper{e: e, stack: e.talker, width: m.Config.Talker.Hidden, out: m.Config.Talker.Hidden},
+		Predictor: &nativePredictor{nativeStepper{e: e, stack: e.predictor, width: m.Config.Talker.Hidden, out: m.Config.Talker.Predictor.Hidden}},
+		Kernels:   pool.Kernels(),
+		Packed:    e.weights.packed(),
+		native:    e,
+	}, nil
+}
+
+// Close frees everything but the model.
+func (s *Steppers) Close() {
+	s.Talker.Close()
+	s.Predictor.Close()
+	if s.native != nil {
+		s.native.close()
+	}
+}
+
+// Native tells why native steppers do not apply to this model; nil if they do: all of the talker's and the code
+// predictor's projections are plain float32 or bf16 matrices on the CPU, with nothing done to their inputs.
+func (m *Model) Native() error {
+	if m.Device.Name != gotch.CPU.Name {
+		return fmt.Errorf("the model is on device %s, want the CPU", m.Device.Name)
+	}
+	slots := append(nn.Slots(m.Decoder), m.CodecHead)
+	for _, s := range append(slots, nn.Slots(m.Predictor)...) {
+		l, ok := s.P.(*nn.Linear)
+		switch {
+		case !ok:
+			return fmt.Errorf("%s is a %T, want a float matrix", s.Path, s.P)
+		case s.Transform != nil:
+			return fmt.Errorf("%s has a %T on its input, want none", s.Path, s.Transform)
+		case l.W.T == nil:
+			return fmt.Errorf("%s has no weight yet", s.Path)
+		}
+		if _, err := kindOf(l.W); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kindOf is the native kind of a parameter's elements.
+func kindOf(p *nn.Param) (native.Kind, error) {
+	switch {
+	case p.T == nil:
+		return 0, fmt.Errorf("%s has no value yet", p.Name)
+	case p.T.DType() == gotch.Float:
+		return native.F32, nil
+	case p.T.DType() == gotch.BFloat16:
+		return native.BF16, nil
+	}
+	return 0, fmt.Errorf("%s has dtype %s, want F32 or BF16", p.Name, nn.DTypeName(p.T.DType()))
+}

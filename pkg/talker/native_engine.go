@@ -1,0 +1,85 @@
+package talker
+
+import (
+	"github.com/qakd/qakd/internal/native"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/sugarme/gotch"
+)
+
+// engine is what the native steppers of one model share: threads, weights and both decoders.
+type engine struct {
+	m                 *Model
+	pool              *native.Pool
+	weights           weights
+	talker, predictor *native.Stack
+	head, adapter     *native.Matrix // adapter is nil where the widths are equal
+	frames            *native.Predictor
+}
+
+// newEngine also returns the engine with an error, for close.
+func newEngine(m *Model, pool *native.Pool, pack bool) (*engine, error) {
+	e := &engine{m: m, pool: pool, weights: weights{pool: pool, pack: pack, of: make(map[*nn.Param]*weight)}}
+	cache := native.F32
+	if m.DType == gotch.BFloat16 {
+		cache = native.BF16
+	}
+	var err error
+	if e.talker, err = native.NewStack(pool, m.Config.Talker.native(cache)); err != nil {
+		return e, err
+	}
+	if e.predictor, err = native.NewStack(pool, m.Config.Talker.Predictor.native(cache)); err != nil {
+		return e, err
+	}
+	return e, e.bind()
+}
+
+func (s *Stack) native(cache native.Kind) native.Shape {
+	return native.Shape{
+		Layers: s.Layers, Width: int(s.Hidden), Heads: int(s.Heads), KVHeads: int(s.KVHeads), HeadDim: int(s.HeadDim),
+		Inner: int(s.Intermediate), Eps: s.Eps, Frequency: s.rotary().Frequencies(), Cache: cache,
+	}
+}
+
+// bind takes the parameters as they are now.
+func (e *engine) bind() error {
+	w, m := &e.weights, e.m
+	if err := m.Native(); err != nil {
+		return err
+	}
+	talker, predictor := w.layers(m.Decoder), w.layers(m.Predictor.Decoder)
+	norm, cpNorm := w.vector(m.Decoder.Norm.W), w.vector(m.Predictor.Decoder.Norm.W)
+	e.head = w.slot(m.CodecHead)
+	tables := []*native.Matrix{w.matrix(m.CodecEmbedding.W, false)}
+	var heads []*native.Matrix
+	for j, h := range m.Predictor.Heads {
+		heads = append(heads, w.slot(h))
+		tables = append(tables, w.matrix(m.Predictor.Embeddings[j].W, false))
+	}
+	if m.Predictor.Adapter != nil {
+		e.adapter = w.slot(m.Predictor.Adapter)
+	}
+	if w.err != nil {
+		return w.err
+	}
+	if err := e.talker.Bind(talker, norm); err != nil {
+		return err
+	}
+	if err := e.predictor.Bind(predictor, cpNorm); err != nil {
+		return err
+	}
+	frames, err := native.NewPredictor(e.predictor, e.adapter, heads, tables)
+	if err != nil {
+		return err
+	}
+	e.frames.Close()
+	e.frames = frames
+	return nil
+}
+
+func (e *engine) close() {
+	e.frames.Close()
+	e.talker.Close()
+	e.predictor.Close()
+	e.weights.close()
+	e.pool.Close()
+}
