@@ -1,7 +1,5 @@
 package text
 
-import "unicode/utf8"
-
 // Vocabulary files spell each byte as one printable character: the printable bytes of Latin-1 as themselves, the other 68
 // in increasing order as U+0100, U+0101, …: a space is "Ġ", a line break "Ċ". GPT-2 introduced this alphabet.
 
@@ -21,15 +19,6 @@ func alphabet() (spelling [256]rune, meaning [256 + 68]int16) {
 		spelling[b], meaning[c] = c, int16(b)
 	}
 	return spelling, meaning
-}
-
-// spell writes bytes in the alphabet.
-func spell(text string) string {
-	out := make([]byte, 0, 2*len(text))
-	for i := range len(text) {
-		out = utf8.AppendRune(out, spelling[text[i]])
-	}
-	return string(out)
 }
 
 // appendMeaning appends the bytes that a piece stands for. A piece with a character that is not in the alphabet stands for
