@@ -16,6 +16,8 @@ import (
 type Reader struct {
 	// Tokenizer turns texts into ids where a row has text only. nil: such a row is an error.
 	Tokenizer Tokenizer
+	// Raw takes rows as they are written, for a program that completes them: texts stay texts, and codes may be missing.
+	Raw bool
 
 	name string
 	r    *bufio.Reader
@@ -93,6 +95,9 @@ func (r *Reader) parse(line []byte) (Utterance, error) {
 		return Utterance{}, fmt.Errorf("key \"id\" is %q, already used in line %d, want a unique id", u.ID, first)
 	}
 	r.seen[u.ID] = r.line
+	if r.Raw {
+		return u, nil
+	}
 	if err := u.tokenize(r.Tokenizer); err != nil {
 		return Utterance{}, err
 	}

@@ -38,11 +38,13 @@ func (m *meter) begin(done, total int64) {
 	m.done, m.total, m.last = done, total, m.now()
 }
 
-// update takes a step in and returns its duration. The smoothing forgets half
-// of the past in about 14 steps: steady to read, yet quick to notice a change.
+// update takes a step in and returns its duration; a report may be of several
+// steps at once. The smoothing forgets half of the past in about 14 reports:
+// steady to read, yet quick to notice a change.
 func (m *meter) update(s Step) time.Duration {
 	now := m.now()
 	took := now.Sub(m.last)
+	steps := max(1, s.Step-m.done)
 	m.last, m.done = now, s.Step
 	smooth := func(old *float64, v float64) {
 		if *old == 0 {
@@ -51,7 +53,7 @@ func (m *meter) update(s Step) time.Duration {
 		}
 		*old += 0.05 * (v - *old)
 	}
-	smooth(&m.perStep, took.Seconds())
+	smooth(&m.perStep, took.Seconds()/float64(steps))
 	if s.Tokens > 0 {
 		smooth(&m.perToken, took.Seconds()/float64(s.Tokens))
 	}

@@ -1,6 +1,8 @@
 package tts
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/codec"
@@ -82,13 +85,21 @@ func (l *Listener) Encode(recordings [][]float32) ([][][]int32, error) {
 // speechTokenizer is the folder of the codec inside a checkpoint folder.
 const speechTokenizer = "speech_tokenizer"
 
-func (l *Listener) openCodec(parts codec.Parts) (*codec.Codec, error) {
+func (l *Listener) codecDir() (string, error) {
 	dir := filepath.Join(l.dir, speechTokenizer)
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		if l.o.Parts == "" {
-			return nil, lacks(fmt.Errorf("tts: %s is not there, want the speech tokenizer of the checkpoint", dir))
-		}
-		dir = filepath.Join(l.o.Parts, speechTokenizer)
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return dir, nil // what is wrong with it, if anything, shows when it is opened
+	}
+	if l.o.Parts == "" {
+		return "", lacks(fmt.Errorf("tts: %s is not there, want the speech tokenizer of the checkpoint", dir))
+	}
+	return filepath.Join(l.o.Parts, speechTokenizer), nil
+}
+
+func (l *Listener) openCodec(parts codec.Parts) (*codec.Codec, error) {
+	dir, err := l.codecDir()
+	if err != nil {
+		return nil, err
 	}
 	c, err := codec.Load(dir, codec.Options{DType: l.o.CodecDType, Device: l.o.Device, Parts: parts})
 	if err != nil {
@@ -137,4 +148,38 @@ func hasSpeaker(dir string) (bool, error) {
 // lacks adds what helps where the folder has not all parts.
 func lacks(err error) error {
 	return fmt.Errorf("%w (the folder of a student has the talker alone: name the teacher's folder for the other parts)", err)
+}
+
+// FrameDuration is how long a frame of codes lasts; where there is no speech tokenizer, 80 ms as in every published one.
+func (l *Listener) FrameDuration() (time.Duration, error) {
+	dir, err := l.codecDir()
+	if err != nil {
+		return 80 * time.Millisecond, nil
+	}
+	cfg, err := codec.ReadConfig(dir)
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(float64(cfg.UpsampleRate) / float64(cfg.OutputRate) * float64(time.Second)), nil
+}
+
+// Fingerprint tells checkpoints apart: a digest of the configurations and of the headers of all tensors.
+func (l *Listener) Fingerprint() (string, error) {
+	h := sha256.New()
+	h.Write(l.Config.Raw)
+	dirs := []string{l.dir}
+	if dir, err := l.codecDir(); err == nil {
+		dirs = append(dirs, dir)
+	}
+	for _, dir := range dirs {
+		src, err := ckpt.Open(dir)
+		if err != nil {
+			return "", err
+		}
+		for _, info := range src.Infos() {
+			fmt.Fprintln(h, info)
+		}
+		src.Close()
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
