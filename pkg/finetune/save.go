@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/qakd/qakd/internal/fsx"
@@ -96,17 +97,18 @@ func rewritten(rel string, _ bool) bool {
 
 // weights are m's parameters in the dtypes that the source has them in.
 func weights(m *talker.Model, src *ckpt.Header, v Voice) ([]ckpt.Tensor, error) {
-	dtypes := map[string]string{}
+	had := map[string]ckpt.Info{}
 	for _, info := range src.Infos {
-		dtypes[info.Name] = info.DType
+		had[info.Name] = info
 	}
 	var out []ckpt.Tensor
 	for _, p := range nn.Params(m) {
-		dtype, ok := dtypes[p.Name]
-		if !ok {
-			return nil, fmt.Errorf("finetune: %s has no tensor %q, want the checkpoint that the model was loaded from", src.Path, p.Name)
+		info, ok := had[p.Name]
+		if !ok || !slices.Equal(info.Shape, p.Shape) {
+			return nil, fmt.Errorf("finetune: %s has no tensor %q of shape %v, want the checkpoint that the model was loaded from",
+				src.Path, p.Name, p.Shape)
 		}
-		t, err := nn.Stored(p, dtype)
+		t, err := nn.Stored(p, info.DType)
 		if err == nil && p == m.CodecEmbedding.W {
 			err = v.seat(&t, p)
 		}
