@@ -3,6 +3,7 @@ package talker
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,5 +110,31 @@ func TestReadSampling(t *testing.T) {
 	}
 	if _, err := ReadSampling(dir); err == nil || !strings.Contains(err.Error(), `generation_config.json: key "top_p": value 0, want`) {
 		t.Errorf("error %v, want the file, the key and the value", err)
+	}
+}
+
+// Whatever k, the scores that stay are those of a full sort, equals of the last one among them.
+func TestWarpEqualsSorting(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 0))
+	for range 300 {
+		scores := make([]float32, 1+r.IntN(60))
+		for i := range scores {
+			if scores[i] = float32(r.IntN(20)) - 10; r.IntN(5) == 0 && i > 0 {
+				scores[i] = never
+			}
+		}
+		k := 1 + r.IntN(len(scores))
+		least := slices.Sorted(slices.Values(scores))[len(scores)-k]
+		got := slices.Clone(scores)
+		Warp(got, 1, k, 1)
+		for i, v := range scores {
+			want := v
+			if v < least {
+				want = never
+			}
+			if got[i] != want {
+				t.Fatalf("k %d of %v: score %d is %v, want %v", k, scores, i, got[i], want)
+			}
+		}
 	}
 }
