@@ -67,7 +67,7 @@ func WaveKernels(bf16 bool) []string {
 
 // NewWave makes a chain of n steps, each asked for once, in order. Kernels are one of WaveKernels, or "" for float32's
 // fastest. The caller closes it.
-func NewWave(n, threads int, kernels string, step func(i int) (*WaveStep, error)) (w *Wave, err error) {
+func NewWave(n, threads int, kernels string, step func(i int) (*WaveStep, error)) (_ *Wave, err error) {
 	k := waveKernels(kernels)
 	if k == nil {
 		return nil, fmt.Errorf("native: wave kernels %q, want one of %v or %v", kernels, WaveKernels(false), WaveKernels(true))
@@ -75,7 +75,7 @@ func NewWave(n, threads int, kernels string, step func(i int) (*WaveStep, error)
 	if n < 1 || threads < 1 {
 		return nil, fmt.Errorf("native: a wave of %d steps on %d threads, want at least one", n, threads)
 	}
-	w = &Wave{phases: 1, kernels: C.GoString(k.name), wave: C.nat_wave_new(k, C.int(n)), pool: C.nat_pool_new(C.int(threads))}
+	w := &Wave{phases: 1, kernels: C.GoString(k.name), wave: C.nat_wave_new(k, C.int(n)), pool: C.nat_pool_new(C.int(threads))}
 	defer func() {
 		if err != nil {
 			w.Close()
