@@ -12,10 +12,9 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"os"
+	"path/filepath"
 
-	"github.com/qakd/qakd"
 	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/pkg/experiment"
 	"github.com/qakd/qakd/pkg/finetune"
@@ -24,33 +23,6 @@ import (
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/sugarme/gotch"
 )
-
-// settings are everything that decides the outcome; experiments.toml maps onto them.
-type settings struct {
-	Seed     int64           `toml:"seed"`
-	Model    string          `toml:"model"`   // the base checkpoint's folder
-	DType    string          `toml:"dtype"`   // of parameters and activations: float32 or bfloat16
-	Device   string          `toml:"device"`  // auto, cpu, cuda:0
-	Threads  int             `toml:"threads"` // of the tensor library; 0: one per core
-	Finetune finetune.Config `toml:"finetune"`
-}
-
-func (s *settings) machine() stage.Experiment {
-	return stage.Experiment{DType: s.DType, Device: s.Device, Threads: s.Threads}
-}
-
-// Validate reports all violations.
-func (s *settings) Validate() error {
-	var errs []error
-	if s.Model == "" {
-		errs = append(errs, errors.New("model is empty, want the folder of a base checkpoint (-model)"))
-	}
-	if s.Threads < 0 {
-		errs = append(errs, fmt.Errorf("threads is %d, want 0 (one per core) or more", s.Threads))
-	}
-	_, err := s.machine().TensorType()
-	return errors.Join(errors.Join(errs...), err, s.Finetune.Validate())
-}
 
 func main() {
 	fs := flag.NewFlagSet("finetune", flag.ContinueOnError)
@@ -75,6 +47,9 @@ func run(ctx context.Context, f experiment.Flags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
+	if err := keep(resolved, filepath.Join(f.RunDir(), stage.ExperimentFile)); err != nil {
+		return err
+	}
 	result, err := train(ctx, s, f)
 	if err != nil {
 		return err
@@ -89,23 +64,6 @@ func run(ctx context.Context, f experiment.Flags) (err error) {
 		return report.JSON(os.Stdout, result)
 	}
 	return result.Table(s.Finetune.Speaker).Text(os.Stdout)
-}
-
-// resolve is the experiment that the flags name.
-func resolve(f experiment.Flags) (*settings, *experiment.Resolved, error) {
-	file, err := experiment.Find(f.Config, qakd.Experiments)
-	if err != nil {
-		return nil, nil, err
-	}
-	if f.Model != "" {
-		f.Set = append(f.Set, "model="+f.Model)
-	}
-	if f.Device != "" {
-		f.Set = append(f.Set, "device="+f.Device)
-	}
-	s := &settings{Seed: 1, DType: "bfloat16", Device: "auto", Finetune: finetune.DefaultConfig()}
-	resolved, err := file.Resolve(f.Experiment, f.Set, s)
-	return s, resolved, err
 }
 
 func train(ctx context.Context, s *settings, f experiment.Flags) (*finetune.Result, error) {

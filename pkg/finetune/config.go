@@ -88,6 +88,6 @@ func (c Config) loop(n int, seed int64) train.Config {
 	if c.CheckpointEvery > 0 {
 		t.CheckpointEvery = c.CheckpointEvery
 	}
-	t.LogEvery, t.TrimEvery, t.Seed, t.Optim = c.LogEvery, 1, seed, c.Optim
+	t.LogEvery, t.TrimEvery, t.Seed, t.Optim = c.LogEvery, 10, seed, c.Optim
 	return t
 }
