@@ -103,7 +103,7 @@ func run(ctx context.Context, w io.Writer, f flags) error {
 	if err != nil {
 		return err
 	}
-	return show(w, f, sound, s.Rate())
+	return show(w, f, s, sound)
 }
 
 func open(f flags) (*tts.Synthesizer, error) {

@@ -23,14 +23,16 @@ type result struct {
 	Decoding    float64 `json:"decoding_s"`
 	Total       float64 `json:"total_s"`
 	RealTime    float64 `json:"real_time_factor"`
+	Decoder     string  `json:"decoder"` // native kernels and which, or libtorch and why
 }
 
-func show(w io.Writer, f flags, s *tts.Sound, rate int) error {
+func show(w io.Writer, f flags, t *tts.Synthesizer, s *tts.Sound) error {
+	rate := t.Rate()
 	lasts := audio.Clip{Rate: rate, Samples: s.Samples}.Duration()
 	r := result{
 		Out: f.Out, Rate: rate, Frames: len(s.Codes), Samples: len(s.Samples), Seconds: lasts.Seconds(), Ended: s.Ended,
 		FirstFrame: s.Timing.FirstFrame.Seconds(), FirstPacket: s.Timing.FirstSound.Seconds(),
-		Decoding: s.Timing.Decoding.Seconds(), Total: s.Timing.Total.Seconds(), RealTime: s.Timing.RealTimeFactor(lasts),
+		Decoding: s.Timing.Decoding.Seconds(), Total: s.Timing.Total.Seconds(), RealTime: s.Timing.RealTimeFactor(lasts), Decoder: decoder(t),
 	}
 	if f.JSON {
 		return report.JSON(w, r)
@@ -39,9 +41,17 @@ func show(w io.Writer, f flags, s *tts.Sound, rate int) error {
 	if !s.Ended {
 		end = "cut by max_new_tokens or the last position"
 	}
-	t := &report.Table{Title: f.Out, Columns: []string{"frames", "sound", "end", "first packet", "decoding", "total", "real-time factor"}}
-	t.Add(r.Frames, round(lasts), end, round(s.Timing.FirstSound), round(s.Timing.Decoding), round(s.Timing.Total), r.RealTime)
-	return t.Text(w)
+	fmt.Fprintf(w, "decoded with %s\n", r.Decoder)
+	table := &report.Table{Title: f.Out, Columns: []string{"frames", "sound", "end", "first packet", "decoding", "total", "real-time factor"}}
+	table.Add(r.Frames, round(lasts), end, round(s.Timing.FirstSound), round(s.Timing.Decoding), round(s.Timing.Total), r.RealTime)
+	return table.Text(w)
 }
 
 func round(d time.Duration) string { return fmt.Sprint(d.Round(time.Millisecond)) }
+
+func decoder(t *tts.Synthesizer) string {
+	if t.Steppers.Why != nil {
+		return fmt.Sprintf("libtorch (no native kernels: %v)", t.Steppers.Why)
+	}
+	return "native kernels, " + t.Steppers.Kernels
+}

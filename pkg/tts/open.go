@@ -13,6 +13,7 @@ type Options struct {
 	CodecDType gotch.DType  // of speech tokenizer and speaker encoder; the zero value means float32
 	Device     gotch.Device // the zero value means the CPU
 	Parts      string       // checkpoint folder for what the model's own folder lacks; "" for none
+	Steppers   talker.StepperOptions
 }
 
 // Synthesizer is the parts of a checkpoint that turn text into sound. It serves one caller at a time.
@@ -20,6 +21,9 @@ type Synthesizer struct {
 	*Listener
 	Model    *talker.Model
 	Sampling talker.Sampling // what the checkpoint asks for
+
+	// Steppers decode rows and frames; they say which kind they are.
+	Steppers *talker.Steppers
 
 	codec *codec.Codec // the decoder; nil in a silent one
 }
@@ -54,12 +58,18 @@ func OpenSilent(dir string, o Options) (*Synthesizer, error) {
 		return nil, err
 	}
 	l.Config = m.Config
-	return &Synthesizer{Listener: l, Model: m, Sampling: sampling}, nil
+	steppers, err := m.Steppers(o.Steppers)
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	return &Synthesizer{Listener: l, Model: m, Sampling: sampling, Steppers: steppers}, nil
 }
 
 // Close frees all parts.
 func (s *Synthesizer) Close() {
 	s.Listener.Close()
+	s.Steppers.Close()
 	s.Model.Close()
 	if s.codec != nil {
 		s.codec.Close()

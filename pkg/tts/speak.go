@@ -43,7 +43,7 @@ func (s *Synthesizer) Draw(ctx context.Context, lines []Line, sampling talker.Sa
 		}
 		prompts[i] = p
 	}
-	return s.Model.Generate(ctx, prompts, sampling)
+	return s.Model.GenerateWith(ctx, s.Steppers.Talker, s.Steppers.Predictor, prompts, sampling)
 }
 
 func (s *Synthesizer) prompt(l Line) (talker.Prompt, error) {
@@ -175,15 +175,12 @@ func (s *Synthesizer) draw(ctx context.Context, l Line, sampling talker.Sampling
 	if err != nil {
 		return err
 	}
-	steps, predictor := s.Model.TalkerStepper(), s.Model.PredictorStepper()
-	defer steps.Close()
-	defer predictor.Close()
 	frames := 0
 	watch := talker.Watch{OnFrame: func(_ int, codes []int32) error {
 		frames++
 		return frame(frames, codes)
 	}}
-	speech, err := s.Model.GenerateWatched(ctx, steps, predictor, []talker.Prompt{p}, sampling, watch)
+	speech, err := s.Model.GenerateWatched(ctx, s.Steppers.Talker, s.Steppers.Predictor, []talker.Prompt{p}, sampling, watch)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,9 @@ func TestStudentsSpeak(t *testing.T) {
 	recording := openGoldens(t, "tiny-f32").samples("ref_wav")
 	speak := func(dir, parts string) *tts.Sound {
 		s := open(t, dir, tts.Options{Parts: parts})
+		if native := s.Steppers.Kernels != ""; native != (dir == teacher) || native == (s.Steppers.Why != nil) {
+			t.Errorf("%s: native kernels %q, because %v; want them for float weights only", dir, s.Steppers.Kernels, s.Steppers.Why)
+		}
 		v, err := s.Clone(recording, "hello")
 		if err != nil {
 			t.Fatal(err)
