@@ -2,6 +2,7 @@ package codec
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
@@ -24,6 +25,9 @@ type Codec struct {
 	Device  gotch.Device // of the parameters
 	Encoder *Encoder     // nil with DecoderOnly
 	Decoder *Decoder     // nil with EncoderOnly
+
+	mu   sync.Mutex
+	fast *vocoder // once something was decoded
 }
 
 // New declares the parts of a valid configuration; no parameter has storage yet (see Load and nn.Init).
@@ -56,7 +60,15 @@ func (m *Codec) Visit(v nn.Visitor) {
 }
 
 // Close frees the parameters.
-func (m *Codec) Close() { nn.Close(m) }
+func (m *Codec) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fast != nil {
+		m.fast.wave.Close()
+		m.fast = nil
+	}
+	nn.Close(m)
+}
 
 // Groups is the number of codes of a frame.
 func (m *Codec) Groups() int { return m.Config.Groups }

@@ -314,12 +314,7 @@ func TestBFloat16(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var signal, noise float64
-	for i := range want {
-		signal += float64(want[i]) * float64(want[i])
-		noise += float64(got[i]-want[i]) * float64(got[i]-want[i])
-	}
-	if db := 10 * math.Log10(signal/noise); db < 15 {
+	if db := noise(got, want); db < 15 {
 		t.Errorf("signal to noise ratio %.1f dB in bfloat16, want 15", db)
 	}
 	ids, err := b.Encode(tones(20000))

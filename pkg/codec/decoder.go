@@ -11,7 +11,8 @@ import (
 type Decoder struct {
 	cfg         *Config
 	first, rest *quantizer
-	stack       chain
+	latents     chain // at up to a few rows per frame
+	blocks      chain // up to the rate of the samples
 }
 
 // What the architecture fixes.
@@ -32,7 +33,7 @@ func newDecoder(cfg *Config) *Decoder {
 		first: newDecoderQuantizer("decoder.quantizer.rvq_first", d, d.Semantic),
 		rest:  newDecoderQuantizer("decoder.quantizer.rvq_rest", d, d.Quantizers-d.Semantic),
 	}
-	add := func(path string, l layer) { dec.stack = append(dec.stack, link{path, l}) }
+	add := func(path string, l layer) { dec.latents = append(dec.latents, link{path, l}) }
 	add("decoder.pre_conv", newCausalConv("decoder.pre_conv.conv", d.Width, d.Latent, 3, nn.Conv{}))
 	add("decoder.pre_transformer", newDecoderTransformer("decoder.pre_transformer", d))
 	for i, rate := range d.LatentRates {
@@ -40,6 +41,7 @@ func newDecoder(cfg *Config) *Decoder {
 		add(up, newCausalConvTranspose(up+".conv", d.Latent, d.Latent, rate, rate))
 		add(next, newConvNeXt(next, d.Latent))
 	}
+	add = func(path string, l layer) { dec.blocks = append(dec.blocks, link{path, l}) }
 	at := func(i int) string { return fmt.Sprintf("decoder.decoder.%d", i) }
 	width, n := d.Channels, len(d.Rates)
 	add(at(0), newCausalConv(at(0)+".conv", d.Latent, width, blockKernel, nn.Conv{}))
@@ -75,22 +77,28 @@ func newUpsampleBlock(path string, in, out, rate int64) chain {
 func (d *Decoder) Visit(v nn.Visitor) {
 	d.first.Visit(v)
 	d.rest.Visit(v)
-	d.stack.Visit(v)
+	d.latents.Visit(v)
+	d.blocks.Visit(v)
 }
 
 // Forward decodes int64 codes [B, T, G] whole: samples [B, T·hop] in [-1, 1]. It is differentiable, and holds all
 // activations where gradients are recorded.
 func (d *Decoder) Forward(c *nn.Context, codes *ts.Tensor) *ts.Tensor {
-	return d.forward(c, codes, nil)
+	return d.samples(c, d.rows(c, codes, nil), nil)
 }
 
-func (d *Decoder) forward(c *nn.Context, codes *ts.Tensor, h *history) *ts.Tensor {
+// rows that the blocks read: [B, C, T·latent rates].
+func (d *Decoder) rows(c *nn.Context, codes *ts.Tensor, h *history) *ts.Tensor {
 	semantic := int64(d.cfg.Decoder.Semantic)
 	G := c.Shape(codes)[2]
 	x := c.Add(d.first.decode(c, c.Narrow(codes, 2, 0, semantic)), d.rest.decode(c, c.Narrow(codes, 2, semantic, G-semantic)))
 	watch(c, "decoder.quantizer", x)
-	y := c.Clamp(d.stack.forward(c, x, h), -1, 1)
-	return c.Squeeze(y, 1)
+	return d.latents.forward(c, x, h)
+}
+
+// samples of rows: [B, T·hop].
+func (d *Decoder) samples(c *nn.Context, x *ts.Tensor, h *history) *ts.Tensor {
+	return c.Squeeze(c.Clamp(d.blocks.forward(c, x, h), -1, 1), 1)
 }
 
 // convNeXt is x + γ·pw2(gelu(pw1(norm(depthwise x)))) (Liu et al. 2022).

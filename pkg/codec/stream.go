@@ -13,7 +13,9 @@ import (
 type Stream struct {
 	m       *Codec
 	h       *history
-	failure error // of an earlier push, which left the layers at different moments
+	fast    *vocoder // of the blocks; nil: libtorch
+	state   []byte   // its history
+	failure error    // of an earlier push, which left the layers at different moments
 }
 
 // NewStream starts a signal. The caller closes it.
@@ -21,7 +23,15 @@ func (m *Codec) NewStream() (*Stream, error) {
 	if m.Decoder == nil {
 		return nil, errors.New("codec: stream: the decoder is not loaded (Parts is EncoderOnly)")
 	}
-	return &Stream{m: m, h: newHistory()}, nil
+	fast, err := m.vocoder()
+	if err != nil {
+		return nil, err
+	}
+	s := &Stream{m: m, h: newHistory(), fast: fast}
+	if fast != nil {
+		s.state = fast.wave.NewState()
+	}
+	return s, nil
 }
 
 // Push decodes the next frames, codes [frames][groups], into frames·hop samples in [-1, 1]. Codes that are refused
@@ -60,10 +70,20 @@ func (s *Stream) piece(codes [][]int32) (wav []float32, err error) {
 	}
 	err = s.m.run(func(c *nn.Context) error {
 		ids := c.ToDevice(c.FromInts(flat, 1, int64(T), int64(G)), s.m.Device)
-		wav, err = tensor.Floats(s.m.Decoder.forward(c, ids, s.h))
+		x := s.m.Decoder.rows(c, ids, s.h)
+		if s.fast != nil {
+			wav, err = s.fast.run(c, s.state, x)
+		} else {
+			wav, err = tensor.Floats(s.m.Decoder.samples(c, x, s.h))
+		}
 		return err
 	})
 	s.h.position += int64(T)
+	for i, v := range wav {
+		if v != v {
+			return nil, fmt.Errorf("sample %d is not a number: the decoder's weights or dtype let a sum overflow", i)
+		}
+	}
 	return wav, err
 }
 
