@@ -85,11 +85,18 @@ func TestTalkerTakesThem(t *testing.T) {
 // TestSplit: shards hold every tensor once, none is empty, and they are of about one size.
 func TestSplit(t *testing.T) {
 	o := options{size: "0.6b", kind: "base"}
-	for _, n := range []int{2, 5, 17, 478} {
+	for _, n := range []int{2, 3, 5, 17, 478} {
 		tensors := o.stored(context.Background(), o.tensors(), "BF16")
 		parts := split(slices.Clone(tensors), n)
 		names := map[string]bool{}
-		for _, p := range parts {
+		for i, p := range parts {
+			size := int64(0)
+			for _, x := range p {
+				size += bytesOf(x)
+			}
+			if n < 4 && (size < 1_829_000_000/int64(n)*9/10 || size > 1_829_000_000/int64(n)*11/10) {
+				t.Errorf("%d shards: number %d has %d bytes, want about the same as the others", n, i, size)
+			}
 			if len(p) == 0 {
 				t.Errorf("%d shards: one is empty", n)
 			}

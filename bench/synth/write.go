@@ -126,7 +126,7 @@ func split(tensors []ckpt.Tensor, n int) [][]ckpt.Tensor {
 	var parts [][]ckpt.Tensor
 	for ; n > 0; n-- {
 		size, k := int64(0), 0
-		for k == 0 || size < rest/int64(n) && len(tensors)-k >= n {
+		for k == 0 || len(tensors)-k >= n && size+bytesOf(tensors[k])/2 <= rest/int64(n) {
 			size += bytesOf(tensors[k])
 			k++
 		}
