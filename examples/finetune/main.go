@@ -94,7 +94,7 @@ func read(job *finetune.Job, device gotch.Device) (err error) {
 	if err != nil {
 		return err
 	}
-	r := finetune.Reader{Source: job.Source, Config: cfg, Device: device, Log: job.Log}
+	r := finetune.Reader{Source: job.Source, Root: job.Config.Root, Config: cfg, Device: device, Log: job.Log}
 	defer r.Close()
 	if job.Rows, err = r.Read(job.Config.Data); err != nil {
 		return err

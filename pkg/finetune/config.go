@@ -14,6 +14,7 @@ import (
 type Config struct {
 	Data       string `toml:"data"`       // JSONL of the speaker's utterances
 	Validation string `toml:"validation"` // JSONL of others, measured after every epoch; "" for none
+	Root       string `toml:"root"`       // folder that relative paths of audio start from; "" for the working folder
 	Speaker    string `toml:"speaker"`    // name that the checkpoint will know the speaker by, in lower case
 	// Slot is the row of the codec embedding that becomes the speaker's: one that nothing else uses, beyond the codes.
 	Slot int `toml:"slot"`

@@ -150,7 +150,7 @@ func speaks(t *testing.T, trained *talker.Model, dir string, vector []float32) {
 
 // A run that is stopped between two epochs, and in the middle of one, ends with the parameters of one that was not.
 func TestResume(t *testing.T) {
-	list := rows(t, "tiny-bf16", 9)
+	list := rows(t, "tiny-bf16", 5)
 	cfg := config()
 	cfg.Accumulate, cfg.Epochs, cfg.CheckpointEvery, cfg.LogEvery = 2, 3, 1, 1
 	job := func(dir string) finetune.Job {
@@ -188,7 +188,7 @@ func TestResume(t *testing.T) {
 	}
 
 	other := job(dir)
-	other.Resume, other.Rows = true, list[:8]
+	other.Resume, other.Rows = true, list[:4]
 	if _, err := other.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "data_sha256 is") {
 		t.Errorf("going on with other data gives %v", err)
 	}

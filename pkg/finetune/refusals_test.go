@@ -90,6 +90,16 @@ func TestVoices(t *testing.T) {
 	if dot*dot < 0.98*a*b || slices.Equal(list[0].Vector, list[1].Vector) {
 		t.Errorf("cosine² %.3f between both rates of one sound, want about 1", dot*dot/(a*b))
 	}
+	cfg, err := talker.ReadConfig(source("tiny-f32"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := clip(t, 24000)
+	r := finetune.Reader{Source: source("tiny-f32"), Root: filepath.Dir(path), Config: cfg}
+	defer r.Close()
+	if l, err := r.Read(write(t, lines(1, 16, filepath.Base(path)))); err != nil || !slices.Equal(l[0].Vector, list[0].Vector) {
+		t.Errorf("a path below root gives %v, want the same voice", err)
+	}
 	if list[2].Vector[5] != 2 {
 		t.Errorf("vector %v, want the row's own", list[2].Vector)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/qakd/qakd/pkg/audio"
 	"github.com/qakd/qakd/pkg/data"
@@ -16,6 +17,7 @@ import (
 // Reader reads utterances for fine-tuning the base checkpoint in the folder Source. Close frees the speaker encoder.
 type Reader struct {
 	Source string
+	Root   string         // folder that relative paths of ref_audio start from; "" for the working folder
 	Config *talker.Config // of the checkpoint
 	Device gotch.Device   // of the speaker encoder; the zero value means the CPU
 	Log    io.Writer      // remarks; nil for none
@@ -25,7 +27,7 @@ type Reader struct {
 }
 
 // Read reads a file of utterances: texts are tokenized with the checkpoint's tokenizer, and what lacks a speaker_vector
-// gets that of its ref_audio, a path as the working folder sees it. Clips of other rates are resampled, which Log is
+// gets that of its ref_audio. Clips of other rates are resampled, which Log is
 // told. Everything that training would refuse is an error here: a file without utterances, codes or ids of another model,
 // an utterance that is longer than the model's positions.
 func (r *Reader) Read(path string) (data.List, error) {
@@ -78,6 +80,9 @@ func (r *Reader) tokenizer() (data.Tokenizer, error) {
 func (r *Reader) voice(path string) ([]float32, error) {
 	if path == "" {
 		return nil, errors.New("no ref_audio and no speaker_vector, want one of them")
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(r.Root, path)
 	}
 	if v, ok := r.voices[path]; ok {
 		return v, nil
