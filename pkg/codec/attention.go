@@ -33,8 +33,8 @@ func (a *attention) Visit(v nn.Visitor) {
 	a.o.Visit(v)
 }
 
-// rowsAtOnce bounds the scores that exist at a time: rows are attended from in blocks.
-const rowsAtOnce = 128
+// queriesAtOnce bounds the scores that exist at a time: rows are attended from in blocks.
+const queriesAtOnce = 128
 
 // forward maps x [B,T,H] to [B,T,H]; angles are those of its rows.
 func (a *attention) forward(c *nn.Context, x *ts.Tensor, angles nn.Angles, h *history) *ts.Tensor {
@@ -49,8 +49,8 @@ func (a *attention) forward(c *nn.Context, x *ts.Tensor, angles nn.Angles, h *hi
 	past := c.Shape(k)[2] - T
 
 	var outs []*ts.Tensor
-	for start := int64(0); start < T; start += rowsAtOnce {
-		n := min(rowsAtOnce, T-start)
+	for start := int64(0); start < T; start += queriesAtOnce {
+		n := min(queriesAtOnce, T-start)
 		from, to := int64(0), past+start+n // the keys that any of these rows sees
 		if a.window > 0 {
 			from = max(0, past+start-a.window+1)

@@ -41,9 +41,22 @@ func newCausalConvTranspose(path string, in, out, k, r int64) *causalConvTranspo
 func (l *causalConvTranspose) forward(c *nn.Context, x *ts.Tensor, h *history) *ts.Tensor {
 	r, k := l.Conv.Stride, l.W.Shape[2]
 	T := c.Shape(x)[2]
+	if k == r {
+		return l.apart(c, x)
+	}
 	x = h.join(c, pastKey{l, "x"}, x, 2, (k+r-1)/r-1) // the inputs that reach this far
 	y := l.ConvTranspose1d.Forward(c, x)
 	return c.Narrow(y, 2, (c.Shape(x)[2]-T)*r, T*r)
+}
+
+// apart is forward where no two inputs reach the same sample: one product, [B·T, in]·[in, out·r]. Libtorch would bring the
+// kernel into another order first, which costs more than the product of a few rows.
+func (l *causalConvTranspose) apart(c *nn.Context, x *ts.Tensor) *ts.Tensor {
+	size, out, r := c.Shape(x), l.W.Shape[1], l.W.Shape[2]
+	B, in, T := size[0], size[1], size[2]
+	y := c.Matmul(c.Reshape(c.Transpose(x, 1, 2), B*T, in), c.Reshape(l.W.T, in, out*r))
+	y = c.Add(c.Reshape(y, B, T, out, r), c.Unsqueeze(l.B.T, 1))
+	return c.Reshape(c.Permute(y, 0, 2, 1, 3), B, out, T*r)
 }
 
 // snake is the activation of the decoder; its parameters are logarithms.
