@@ -12,6 +12,9 @@ type Context struct {
 	*tensor.Scope
 	Input  func(path string, x *ts.Tensor) // the input of each projection, before its transform
 	Output func(path string, y *ts.Tensor) // the output of each block
+	// Recompute makes each block of a Decoder that is recorded keep its input only: the rest is computed again in the
+	// backward pass, to the bit (gradient checkpointing, Chen et al. 2016).
+	Recompute bool
 }
 
 // Run calls f with a fresh context on a locked OS thread, drops its temporaries and returns a failed operation as error.

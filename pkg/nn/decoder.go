@@ -3,6 +3,7 @@ package nn
 import (
 	"fmt"
 
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"
 )
@@ -48,9 +49,29 @@ func (d *Decoder) Forward(c *Context, x, positions, mask *ts.Tensor, caches []*K
 		if caches != nil {
 			cache = caches[i]
 		}
-		x = b.Forward(c, x, rot, mask, cache)
+		x = layer(c, b, x, rot, mask, cache)
 	}
 	return d.Norm.Forward(c, x)
+}
+
+// layer is b.Forward with temporaries that end with the block: outside a graph one block's activations exist at a time,
+// inside of one only those that the backward pass reads, and with c.Recompute none.
+func layer(c *Context, b *Block, x *ts.Tensor, rot Angles, mask *ts.Tensor, cache *KVCache) (y *ts.Tensor) {
+	if c.Recompute && cache == nil && tensor.GradEnabled() {
+		ins := []*ts.Tensor{x, rot.Cos, rot.Sin}
+		if mask != nil {
+			ins = append(ins, mask)
+		}
+		return c.Checkpoint(func(in *Context, ins []*ts.Tensor) []*ts.Tensor {
+			var mask *ts.Tensor
+			if len(ins) > 3 {
+				mask = ins[3]
+			}
+			return []*ts.Tensor{b.Forward(in, ins[0], Angles{Cos: ins[1], Sin: ins[2]}, mask, nil)}
+		}, 1, ins...)[0]
+	}
+	c.Nest(func(in *Context) { y = in.Promote(b.Forward(in, x, rot, mask, cache)) })
+	return y
 }
 
 // CausalMask is [1, 1, T, past+T]: 0 where row i may see row j ≤ past+i, a very negative number elsewhere.

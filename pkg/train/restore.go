@@ -33,8 +33,10 @@ func newest(dir string) (path string, st State, damage []error, err error) {
 	return "", State{}, nil, nil
 }
 
-// harmless settings change what a run writes, not what it computes.
-var harmless = map[string]bool{"checkpoint_every": true, "keep_checkpoints": true, "log_every": true, "trim_every": true}
+// harmless settings change what a run writes or how much memory it takes, not what it computes.
+var harmless = map[string]bool{
+	"checkpoint_every": true, "keep_checkpoints": true, "log_every": true, "trim_every": true, "gradient_checkpointing": true,
+}
 
 // sameSettings wants the settings of the checkpoint at path; the error lists every key that differs.
 func sameSettings(path string, now Settings, st State) error {

@@ -81,6 +81,7 @@ func (r *run) accumulate(us []data.Utterance, total Counts) (terms []mean, err e
 		var loss *ts.Tensor
 		// The inner context ends before the backward pass: of the forward pass, only what the graph needs stays.
 		c.Nest(func(in *nn.Context) {
+			in.Recompute = r.Config.GradientCheckpointing
 			if loss, terms, err = r.forward(in, us, total); err == nil {
 				in.Promote(loss)
 			}
