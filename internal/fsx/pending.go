@@ -1,6 +1,7 @@
 package fsx
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,8 +14,12 @@ type Pending struct {
 	tmp  *os.File // nil after Commit or Abort
 }
 
-// Create opens a temporary file in the folder of path. Until Commit, whatever is at path stays as it is.
+// Create opens a temporary file in the folder of path. Until Commit, whatever is at path stays as it is. A path that is
+// there and no file is an error: a folder cannot be replaced, and /dev/null must not be, even by who may.
 func Create(path string) (*Pending, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, Explain("create", path, errors.New(kindOf(info.Mode())+", want the path of a file"))
+	}
 	dir, base := filepath.Split(path)
 	if dir == "" {
 		dir = "."
@@ -24,6 +29,13 @@ func Create(path string) (*Pending, error) {
 		return nil, Explain("create", path, err)
 	}
 	return &Pending{path: path, tmp: tmp}, nil
+}
+
+func kindOf(m fs.FileMode) string {
+	if m.IsDir() {
+		return "it is a folder"
+	}
+	return "it is a device or a pipe"
 }
 
 // Write appends b. It is not buffered.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/qakd/qakd/internal/fsx"
@@ -64,9 +65,12 @@ func TestPendingErrorsNameTheFile(t *testing.T) {
 	if _, err := fsx.Create(path); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "create "+path+": ") {
 		t.Errorf("no folder: %v", err)
 	}
-	path = t.TempDir() // a folder is in the way
+	path = filepath.Join(t.TempDir(), "f")
 	p, err := fsx.Create(path)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o755); err != nil { // a folder gets in the way meanwhile
 		t.Fatal(err)
 	}
 	if err := p.Commit(); err == nil || !strings.HasPrefix(err.Error(), "replace "+path+": ") {
@@ -74,5 +78,22 @@ func TestPendingErrorsNameTheFile(t *testing.T) {
 	}
 	if left := names(t, filepath.Dir(path)); strings.Contains(left, "tmp-") {
 		t.Errorf("left behind: %s", left)
+	}
+}
+
+// What is no file stays what it is, and the error comes before there is anything to write.
+func TestPendingOfNoFile(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Skipf("no named pipes here: %v", err)
+	}
+	for path, want := range map[string]string{dir: "it is a folder", pipe: "it is a device or a pipe"} {
+		if _, err := fsx.Create(path); err == nil || !strings.Contains(err.Error(), "create "+path+": "+want+", want the path of a file") {
+			t.Errorf("%s: error %v, want %q", path, err, want)
+		}
+	}
+	if names(t, dir) != "pipe" {
+		t.Errorf("the folder has %q, want the pipe alone", names(t, dir))
 	}
 }
