@@ -18,6 +18,10 @@ import (
 // every is the pause between two lines about one file where there is no terminal.
 const every = 10 * time.Second
 
+// nameColumn is as wide as the names of a checkpoint's files. The library's own common width (decor.DSyncWidth) can wait
+// forever for a bar that is added while others are drawn.
+var nameColumn = decor.WC{W: len("speech_tokenizer/preprocessor_config.json "), C: decor.DextraSpace | decor.DindentRight}
+
 // bars shows each file's transfer on w: a live bar on a terminal, else lines.
 type bars struct {
 	w     io.Writer
@@ -46,16 +50,16 @@ func newBars(w io.Writer) *bars {
 // Begin shows a new row.
 func (b *bars) Begin(f hub.File) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	now := b.now()
 	r := &row{begun: now, last: now, from: f.Have, have: f.Have}
 	b.files[f.Path] = r
+	b.mu.Unlock() // a new bar waits for those that are drawn, and these ask for the speed
 	if b.p == nil {
 		b.line(f, "%s, %s here", report.Bytes(f.Size), report.Bytes(f.Have))
 		return
 	}
 	r.bar = b.p.AddBar(f.Size,
-		mpb.PrependDecorators(decor.Name(f.Path, decor.WCSyncSpaceR)),
+		mpb.PrependDecorators(decor.Name(f.Path, nameColumn)),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + b.state(r, f.Size) })))
 	r.bar.SetRefill(f.Have)
 	r.bar.SetCurrent(f.Have)

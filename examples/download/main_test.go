@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,5 +139,35 @@ func TestBars(t *testing.T) {
 			!strings.HasSuffix(out.String(), "good: resumed from 1.00 MiB\nbad: partial, 50 B here\n")) {
 			t.Errorf("lines\n%s", out.String())
 		}
+	}
+}
+
+// TestBarsBeginWhileDrawing: a row appears while others are drawn, however often; each side waits for the other's lock
+// only if one of them holds its own.
+func TestBarsBeginWhileDrawing(t *testing.T) {
+	b := newBars(io.Discard)
+	b.p = mpb.New(mpb.WithOutput(io.Discard), mpb.WithAutoRefresh(), mpb.WithRefreshRate(50*time.Microsecond))
+	done := make(chan bool)
+	go func() {
+		var wg sync.WaitGroup
+		for worker := range 4 {
+			wg.Go(func() {
+				for i := range 40 {
+					f := hub.File{Path: fmt.Sprint(worker, "-", i), Size: 100}
+					b.Begin(f)
+					b.Advance(f, 50)
+					f.State = hub.Fetched
+					b.End(f)
+				}
+			})
+		}
+		wg.Wait()
+		b.close()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the bars wait for each other")
 	}
 }

@@ -134,11 +134,12 @@ type bar struct {
 }
 
 func (b *bar) Start(done, total int64) error {
+	space := decor.WC{C: decor.DextraSpace | decor.DindentRight}
 	b.begin(done, total)
 	b.right.Store(new(string))
 	b.p = mpb.New(b.opts...)
 	b.b = b.p.AddBar(total,
-		mpb.PrependDecorators(decor.Name(b.name, decor.WCSyncSpaceR), decor.CountersNoUnit("%d/%d", decor.WCSyncSpaceR)),
+		mpb.PrependDecorators(decor.Name(b.name, space), decor.CountersNoUnit("%d/%d", space)),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return *b.right.Load() })))
 	b.b.SetCurrent(done)
 	b.b.SetRefill(done)
