@@ -1,8 +1,6 @@
 package tts
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -161,25 +159,4 @@ func (l *Listener) FrameDuration() (time.Duration, error) {
 		return 0, err
 	}
 	return time.Duration(float64(cfg.UpsampleRate) / float64(cfg.OutputRate) * float64(time.Second)), nil
-}
-
-// Fingerprint tells checkpoints apart: a digest of the configurations and of the headers of all tensors.
-func (l *Listener) Fingerprint() (string, error) {
-	h := sha256.New()
-	h.Write(l.Config.Raw)
-	dirs := []string{l.dir}
-	if dir, err := l.codecDir(); err == nil {
-		dirs = append(dirs, dir)
-	}
-	for _, dir := range dirs {
-		src, err := ckpt.Open(dir)
-		if err != nil {
-			return "", err
-		}
-		for _, info := range src.Infos() {
-			fmt.Fprintln(h, info)
-		}
-		src.Close()
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

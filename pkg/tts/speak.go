@@ -75,20 +75,25 @@ func (s *Synthesizer) Speak(ctx context.Context, l Line, sampling talker.Samplin
 	if out.Samples, err = s.Decode(l, out.Codes); err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("tts: line %q: decoding: %w", l.ID, err)
+	}
 	out.Timing.Total = time.Since(began)
 	out.Timing.FirstSound, out.Timing.Decoding = out.Timing.Total, time.Since(drawn)
 	return out, nil
 }
 
 // Decode is the samples of a line's codes. For a voice that is cloned in context the reference is decoded in front, so
-// that the sound goes on from it, and then cut off.
+// that the sound goes on from it, and then cut off as the reference implementation does: by its share of the frames, which
+// in floating point may be less than its frames by a sample. The sound is then longer by the reference's last sample.
 func (s *Synthesizer) Decode(l Line, codes [][]int32) ([]float32, error) {
 	ref := reference(l)
 	samples, err := s.codec.Decode(append(ref[:len(ref):len(ref)], codes...))
 	if err != nil {
 		return nil, err
 	}
-	return samples[len(ref)*s.Hop():], nil
+	share := float64(len(ref)) / float64(len(ref)+len(codes))
+	return samples[int(share*float64(len(samples))):], nil
 }
 
 func reference(l Line) [][]int32 {
@@ -103,7 +108,8 @@ func reference(l Line) [][]int32 {
 const PacketFrames = 4
 
 // Stream is Speak that decodes while it draws: sink receives every sample, a packet at a time. The sound equals that of
-// one decoding of all frames at once; beyond 300 frames Speak's chunks differ from that in what they see of the past.
+// one decoding of all frames at once, cut at a frame. Speak's differs from it beyond 300 frames, where chunks see less of
+// the past, and for some voices cloned in context by the sample in front that Decode leaves.
 func (s *Synthesizer) Stream(ctx context.Context, l Line, sampling talker.Sampling, sink Sink) (*Sound, error) {
 	stream, err := s.codec.NewStream()
 	if err != nil {

@@ -2,7 +2,9 @@ package tts_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/qakd/qakd/pkg/tts"
+	"github.com/sugarme/gotch"
 )
 
 // The student of a checkpoint, packed or not, speaks like any other; what its folder lacks comes from its teacher's.
@@ -65,13 +68,77 @@ func TestStudentsSpeak(t *testing.T) {
 	}
 }
 
-// The same seed gives the same speech, another one another.
+// Checkpoints of the same shapes and configuration are told apart by what their tensors hold, and by the dtype.
+func TestFingerprint(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(fixture("tiny-f32"), "checkpoint"))); err != nil {
+		t.Fatal(err)
+	}
+	print := func(o tts.Options) string {
+		l, err := tts.OpenListener(dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		p, err := l.Fingerprint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	was := print(tts.Options{})
+	if print(tts.Options{}) != was {
+		t.Error("a checkpoint differs from itself")
+	}
+	if print(tts.Options{DType: gotch.BFloat16}) == was {
+		t.Error("the dtype makes no difference")
+	}
+	path := filepath.Join(dir, "model.safetensors")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[8+binary.LittleEndian.Uint64(b)] ^= 1 // the first byte behind the header
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if print(tts.Options{}) == was {
+		t.Error("other weights make no difference")
+	}
+}
+
+// What is cut off is the reference implementation's share of the samples. 1/49 of 49·1920 is 1919.99… in float64, so one
+// sample of the reference stays; at 2 of 50 frames none does.
+func TestReferenceIsCutAsTheReferenceDoes(t *testing.T) {
+	s := open(t, filepath.Join(fixture("tiny-f32"), "checkpoint"), tts.Options{})
+	codes := make([][]int32, 50)
+	for i := range codes {
+		codes[i] = make([]int32, s.Config.Groups())
+		codes[i][0] = int32(i)
+	}
+	whole, err := s.Decode(tts.Line{}, codes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ ref, all, cut int }{{1, 49, 1919}, {2, 49, 3839}, {1, 50, 1920}, {2, 50, 3840}} {
+		l := tts.Line{Voice: &tts.Voice{Reference: &talker.Reference{Codes: codes[:tt.ref]}}}
+		got, err := s.Decode(l, codes[tt.ref:tt.all])
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, fmt.Sprintf("%d of %d frames", tt.ref, tt.all), got, whole[tt.cut:tt.all*s.Hop()], 1e-6)
+	}
+}
+
+// Whether a line is decoded along the way or at the end, the same codes are drawn. The same seed gives the same speech,
+// another one another.
 func TestSeeds(t *testing.T) {
 	s := open(t, filepath.Join(fixture("tiny-sharded"), "checkpoint"), tts.Options{})
+	say := s.Stream
 	draw := func(seed int64) []int32 {
 		sampling := s.Sampling
 		sampling.Seed, sampling.MaxNewTokens, sampling.MinNewTokens = seed, 12, 12
-		sound, err := s.Stream(context.Background(), tts.Line{ID: "a", Text: "hello", Speaker: "Ryan"}, sampling, nil)
+		sound, err := say(context.Background(), tts.Line{ID: "a", Text: "hello", Speaker: "Ryan"}, sampling, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,6 +151,22 @@ func TestSeeds(t *testing.T) {
 	if slices.Equal(one, draw(2)) {
 		t.Error("another seed gave the same codes")
 	}
+	if say = s.Speak; !slices.Equal(one, draw(1)) {
+		t.Error("decoding at the end gave other codes")
+	}
+}
+
+// countdown is a context that ends when it has been asked often enough.
+type countdown struct {
+	context.Context
+	left int
+}
+
+func (c *countdown) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
 }
 
 // A sink sees every sample once, in order, and its error ends the speech.
@@ -125,6 +208,14 @@ func TestSink(t *testing.T) {
 	cancel()
 	if _, err := s.Speak(ctx, l, sampling, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
+	}
+	late := &countdown{Context: context.Background(), left: 1 << 20}
+	if _, err := s.Speak(late, l, sampling, nil); err != nil {
+		t.Fatal(err)
+	}
+	late.left = 1<<20 - late.left - 1 // asked once less
+	if _, err := s.Speak(late, l, sampling, nil); !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), `tts: line "a": `) {
+		t.Errorf("canceled while the codes are decoded: %v", err)
 	}
 }
 
