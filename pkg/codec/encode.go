@@ -27,7 +27,7 @@ func (m *Codec) EncodeBatch(wavs [][]float32) ([][][]int32, error) {
 	}
 	longest := 0
 	for i, w := range wavs {
-		if err := checkSamples(w); err != nil {
+		if err := CheckSamples(w); err != nil {
 			return nil, fmt.Errorf("codec: encode: clip %d: %w", i, err)
 		}
 		longest = max(longest, len(w))
@@ -51,7 +51,9 @@ func (m *Codec) EncodeBatch(wavs [][]float32) ([][][]int32, error) {
 // loudest sample that passes: a float signal may overshoot 1, but 16-bit integers are not in this scale.
 const loudest = 32
 
-func checkSamples(wav []float32) error {
+// CheckSamples is the error that Encode has for samples: none at all, one that is no finite number, or one that is far
+// beyond full scale.
+func CheckSamples(wav []float32) error {
 	if len(wav) == 0 {
 		return errors.New("no samples, want at least one")
 	}

@@ -37,7 +37,8 @@ type Skip struct {
 	Reason string `json:"reason"`
 }
 
-// Run prepares all rows. A file without rows is an error, and so is one of which no row can be used.
+// Run prepares all rows. A file without rows is an error, and so is one of which no row can be used. After an error or an
+// interruption, what was made is kept beside Out, if anything was.
 func (j Job) Run(ctx context.Context) (*Summary, error) {
 	if j.Batch < 1 {
 		return nil, fmt.Errorf("prepare: batch is %d, want at least 1", j.Batch)
@@ -70,7 +71,7 @@ func (j Job) Run(ctx context.Context) (*Summary, error) {
 func (j Job) batches(ctx context.Context, p *partial, rows []data.Utterance) error {
 	for p.rows < len(rows) {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("prepare: %w; -resume goes on after row %d of %d", err, p.rows, len(rows))
+			return p.interrupted(err, len(rows))
 		}
 		var b batch
 		at := p.rows
@@ -84,6 +85,9 @@ func (j Job) batches(ctx context.Context, p *partial, rows []data.Utterance) err
 		}
 		if len(b.rows) > 0 {
 			skip, err := j.Maker.Make(ctx, b.rows)
+			if err != nil && ctx.Err() != nil {
+				return p.interrupted(err, len(rows))
+			}
 			if err != nil {
 				return err
 			}

@@ -21,6 +21,7 @@ type partial struct {
 	work    work
 	f       *os.File
 	lock    *fsx.Lock
+	begun   bool  // the file is this work's
 	rows    int   // of the input that are done
 	frames  []int // of each utterance
 	skipped []Skip
@@ -113,7 +114,7 @@ func (p *partial) begin(resume bool) (err error) {
 	if _, err := p.f.Seek(keep, io.SeekStart); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	if keep == 0 {
+	if p.begun = true; keep == 0 {
 		return p.line(p.work)
 	}
 	return nil
@@ -225,7 +226,20 @@ func (p *partial) values() []track.Value {
 	return []track.Value{{Name: "used", V: float64(len(p.frames))}, {Name: "skipped", V: float64(len(p.skipped))}}
 }
 
+// interrupted tells how to go on.
+func (p *partial) interrupted(why error, rows int) error {
+	if len(p.frames) == 0 {
+		return fmt.Errorf("prepare: %w, before an utterance was made", why)
+	}
+	return fmt.Errorf("prepare: %w; -resume goes on after row %d of %d", why, p.rows, rows)
+}
+
+// close gives the file up. One without an utterance is removed: there is nothing to go on with, and it would stand in the
+// way of the run that does it right.
 func (p *partial) close() {
+	if p.begun && len(p.frames) == 0 {
+		os.Remove(p.path) // if it stays, the next run says so
+	}
 	if p.f != nil {
 		p.f.Close() // what is in it has been synced
 	}

@@ -48,6 +48,9 @@ func (r *Recordings) Check(row *data.Utterance) error {
 	if d := clip.Duration(); r.Longest > 0 && d > r.Longest {
 		return fmt.Errorf("%s lasts %v, want at most %v", row.From.Audio, d.Round(time.Millisecond), r.Longest)
 	}
+	if err := tts.CheckRecording(clip.Samples); err != nil {
+		return fmt.Errorf("%s: %w", row.From.Audio, err)
+	}
 	if err := r.voices.clone(r.Listener, r.Dir, row); err != nil {
 		return err
 	}

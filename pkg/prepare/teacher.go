@@ -48,8 +48,12 @@ func (t *Teacher) Check(row *data.Utterance) error {
 	if err != nil {
 		return plain(err, row.ID)
 	}
-	if _, err := talker.DecodingRows(l.Config, r); err != nil {
+	p, err := talker.DecodingRows(l.Config, r)
+	if err != nil {
 		return plain(err, row.ID)
+	}
+	if n, most := len(p.Rows), l.Config.Talker.MaxPositions; most > 0 && int64(n) >= most {
+		return fmt.Errorf("a prompt of %d rows leaves no room for a frame, want less than max_position_embeddings %d", n, most)
 	}
 	t.lines = append(t.lines, line)
 	return nil

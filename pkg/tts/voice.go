@@ -3,6 +3,7 @@ package tts
 import (
 	"fmt"
 
+	"github.com/qakd/qakd/pkg/codec"
 	"github.com/qakd/qakd/pkg/talker"
 )
 
@@ -11,6 +12,9 @@ type Voice struct {
 	Vector    []float32         // [H] of the speaker encoder
 	Reference *talker.Reference // the recording itself and its transcript; nil to clone by the vector alone
 }
+
+// CheckRecording is the error that Encode has for a recording by itself.
+func CheckRecording(samples []float32) error { return codec.CheckSamples(samples) }
 
 // Clone hears a recording, mono samples at InputRate. With a transcript the talker goes on from the recording
 // (in-context cloning), which keeps more of the voice than its vector does; without one, "", it has the vector.
