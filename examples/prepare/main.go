@@ -8,7 +8,7 @@
 // With -from-teacher a row has text and a voice (speaker, ref_audio or instruct), and the teacher speaks it: that is the
 // best data to distil with. Rows may have id, language and instruct. Rows that cannot be used are skipped and listed.
 //
-// Ctrl-C finishes the batch; -resume goes on, to the same bytes. -set temperature=0.7 changes how the teacher draws.
+// After Ctrl-C -resume goes on from the last whole batch, to the same bytes. -set temperature=0.7 changes how the teacher draws.
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"flag"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/qakd/qakd/pkg/experiment"
@@ -39,6 +40,11 @@ type flags struct {
 func main() {
 	fs := flag.NewFlagSet("prepare", flag.ContinueOnError)
 	var f flags
+	f.register(fs)
+	os.Exit(experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return run(ctx, os.Stdout, os.Stderr, f) }))
+}
+
+func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.Model, "model", "", "checkpoint `folder`")
 	fs.StringVar(&f.parts, "parts", "", "checkpoint `folder` for the parts that -model lacks")
 	fs.StringVar(&f.in, "in", "", "JSONL `file` of rows")
@@ -58,7 +64,6 @@ func main() {
 		f.Set = append(f.Set, s)
 		return nil
 	})
-	os.Exit(experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return run(ctx, os.Stdout, f) }))
 }
 
 func (f *flags) check() error {
@@ -69,6 +74,8 @@ func (f *flags) check() error {
 		return experiment.Usagef("-in is missing, want a JSONL file of rows")
 	case f.Out == "":
 		return experiment.Usagef("-out is missing, want the JSONL file to write")
+	case !slices.Contains(tts.Layouts(), tts.Layout(f.layout)):
+		return experiment.Usagef("-layout is %q, want one of %q", f.layout, tts.Layouts()[1:])
 	case f.batch < 0:
 		return experiment.Usagef("-batch is %d, want at least 1", f.batch)
 	case !f.teacher && (len(f.Set) > 0 || f.layout != ""):
@@ -79,7 +86,7 @@ func (f *flags) check() error {
 	return nil
 }
 
-func run(ctx context.Context, w io.Writer, f flags) error {
+func run(ctx context.Context, w, log io.Writer, f flags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -87,7 +94,7 @@ func run(ctx context.Context, w io.Writer, f flags) error {
 	if err != nil {
 		return err
 	}
-	job := prepare.Job{In: f.in, Out: f.Out, Batch: f.batch, Resume: f.Resume, Track: track.NewProgress(os.Stderr, "prepare", 1)}
+	job := prepare.Job{In: f.in, Out: f.Out, Batch: f.batch, Resume: f.Resume, Track: track.NewProgress(log, "prepare", 1)}
 	var listener *tts.Listener
 	if f.teacher {
 		s, err := tts.OpenSilent(f.Model, o)

@@ -12,6 +12,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -25,58 +26,14 @@ import (
 	"github.com/qakd/qakd/pkg/tts"
 )
 
-type flags struct {
-	experiment.Flags
-	dtype, parts      string
-	threads           int
-	line              tts.Line
-	layout            string
-	refAudio, refText string
-	seed              int64
-	stream            bool
-}
-
 func main() {
 	fs := flag.NewFlagSet("synthesize", flag.ContinueOnError)
 	var f flags
-	fs.StringVar(&f.Model, "model", "", "checkpoint `folder`")
-	fs.StringVar(&f.parts, "parts", "", "checkpoint `folder` for the parts that -model lacks")
-	fs.StringVar(&f.line.Text, "text", "", "what to say")
-	fs.StringVar(&f.line.Language, "language", "auto", "`language` of the text")
-	fs.StringVar(&f.line.Speaker, "speaker", "", "`name` of a preset voice")
-	fs.StringVar(&f.refAudio, "ref-audio", "", "WAV `file` with the voice to clone")
-	fs.StringVar(&f.refText, "ref-text", "", "what -ref-audio says: the speech goes on from it")
-	fs.StringVar(&f.line.Instruct, "instruct", "", "how to say it, or who says it")
-	fs.StringVar(&f.layout, "layout", "", "how the text is shown: whole, streaming (default: as the checkpoint is meant)")
-	fs.Int64Var(&f.seed, "seed", 1, "of the draws: the same seed gives the same speech")
-	fs.BoolVar(&f.stream, "stream", false, "decode and write the sound while it is drawn")
-	fs.StringVar(&f.Out, "out", "", "WAV `file` to write: 24 kHz, 16 bits")
-	fs.StringVar(&f.dtype, "dtype", "float32", "`type` of the talker's numbers: float32 or bfloat16")
-	fs.StringVar(&f.Device, "device", "auto", "`device`: auto, cpu, cuda:0")
-	fs.IntVar(&f.threads, "threads", 0, "of the tensor library (0: one per core)")
-	fs.BoolVar(&f.JSON, "json", false, "print the result as one JSON object on stdout")
-	fs.Func("set", "change a sampling setting: `key=value` (repeatable)", func(s string) error {
-		f.Set = append(f.Set, s)
-		return nil
-	})
-	os.Exit(experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return run(ctx, os.Stdout, f) }))
+	f.register(fs)
+	os.Exit(experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return run(ctx, os.Stdout, os.Stderr, f) }))
 }
 
-func (f *flags) check() error {
-	switch {
-	case f.Model == "":
-		return experiment.Usagef("-model is missing, want a checkpoint folder")
-	case f.Out == "":
-		return experiment.Usagef("-out is missing, want the WAV file to write")
-	case f.refText != "" && f.refAudio == "":
-		return experiment.Usagef("-ref-text is what -ref-audio says, but there is no -ref-audio")
-	case f.refAudio != "" && f.line.Speaker != "":
-		return experiment.Usagef("-ref-audio and -speaker are two voices, want one")
-	}
-	return nil
-}
-
-func run(ctx context.Context, w io.Writer, f flags) error {
+func run(ctx context.Context, w, log io.Writer, f flags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -99,7 +56,7 @@ func run(ctx context.Context, w io.Writer, f flags) error {
 			return fmt.Errorf("%s: %w", f.refAudio, err)
 		}
 	}
-	sound, err := speak(ctx, s, f)
+	sound, err := speak(ctx, log, s, f)
 	if err != nil {
 		return err
 	}
@@ -120,13 +77,13 @@ func open(f flags) (*tts.Synthesizer, error) {
 }
 
 // speak draws the line and writes its sound: packet by packet, or whole.
-func speak(ctx context.Context, s *tts.Synthesizer, f flags) (*tts.Sound, error) {
+func speak(ctx context.Context, log io.Writer, s *tts.Synthesizer, f flags) (*tts.Sound, error) {
 	out, err := audio.Create(f.Out, s.Rate(), audio.PCM16)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Abort()
-	progress := track.NewCounter(os.Stderr, "frames", 25)
+	progress := track.NewCounter(log, "frames", 25)
 	say, began := s.Speak, time.Now()
 	if f.stream {
 		say = s.Stream
@@ -138,10 +95,7 @@ func speak(ctx context.Context, s *tts.Synthesizer, f flags) (*tts.Sound, error)
 		}
 		return out.Write(samples)
 	})
-	if err != nil {
-		return nil, err
-	}
-	if err := progress.Close(); err != nil {
+	if err := errors.Join(err, progress.Close()); err != nil {
 		return nil, err
 	}
 	if !f.stream {

@@ -18,6 +18,7 @@ type Counter struct {
 	terminal bool
 	now      func() time.Time
 	shown    time.Time
+	told     int64 // by the last line
 	last     string
 }
 
@@ -27,13 +28,14 @@ func NewCounter(w io.Writer, unit string, every int64) *Counter {
 	return &Counter{w: w, unit: unit, every: max(1, every), terminal: ok && term.IsTerminal(int(f.Fd())), now: time.Now}
 }
 
-// At reports count n, with a remark such as a speed.
+// At reports count n, with a remark such as a speed. A count that is reported again is the same line.
 func (c *Counter) At(n int64, remark string) error {
 	c.last = fmt.Sprintf("%d %s %s", n, c.unit, remark)
 	if !c.terminal {
-		if n != 1 && n%c.every != 0 {
+		if n == c.told || n != 1 && n%c.every != 0 {
 			return nil
 		}
+		c.told = n
 		_, err := fmt.Fprintln(c.w, c.last)
 		return err
 	}

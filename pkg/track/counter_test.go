@@ -10,7 +10,7 @@ import (
 func TestCounterInAPipe(t *testing.T) {
 	var b bytes.Buffer
 	c := NewCounter(&b, "frames", 3)
-	for n := int64(1); n <= 7; n++ {
+	for _, n := range []int64{1, 1, 2, 3, 4, 5, 6, 6, 7} {
 		if err := c.At(n, "x"); err != nil {
 			t.Fatal(err)
 		}
