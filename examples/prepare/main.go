@@ -8,7 +8,8 @@
 // With -from-teacher a row has text and a voice (speaker, ref_audio or instruct), and the teacher speaks it: that is the
 // best data to distil with. Rows may have id, language and instruct. Rows that cannot be used are skipped and listed.
 //
-// After Ctrl-C -resume goes on from the last whole batch, to the same bytes. -set temperature=0.7 changes how the teacher draws.
+// After Ctrl-C -resume goes on from the last whole batch, to the same bytes. -set temperature=0.7 changes how the teacher
+// draws.
 package main
 
 import (

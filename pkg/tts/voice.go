@@ -30,8 +30,11 @@ func (l *Listener) Clone(samples []float32, transcript string) (*Voice, error) {
 	}
 	v := &Voice{}
 	var err error
-	if v.Vector, err = l.speaker.Embed(samples); err != nil || transcript == "" {
-		return v, err
+	if v.Vector, err = l.speaker.Embed(samples); err != nil {
+		return nil, err
+	}
+	if transcript == "" {
+		return v, nil
 	}
 	ids, err := l.Text.Reference(transcript)
 	if err != nil {
