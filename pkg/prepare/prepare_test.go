@@ -228,6 +228,39 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// rival starts the same work while it is done.
+type rival struct {
+	prepare.Maker
+	start func() error
+	err   error
+}
+
+func (r *rival) Make(ctx context.Context, rows []data.Utterance) ([]error, error) {
+	r.err = r.start()
+	return r.Maker.Make(ctx, rows)
+}
+
+// The same result is made by one process at a time; who comes second leaves the work alone.
+func TestOneAtATime(t *testing.T) {
+	dir, in, _ := recordings(t)
+	l := listener(t, base)
+	out := filepath.Join(dir, "out.jsonl")
+	r := &rival{Maker: &prepare.Recordings{Listener: l, Dir: dir}}
+	r.start = func() error {
+		second := job(in, out, &prepare.Recordings{Listener: l, Dir: dir})
+		second.Resume = true
+		_, err := second.Run(context.Background())
+		return err
+	}
+	s, err := job(in, out, r).Run(context.Background())
+	if err != nil || s.Utterances != 5 {
+		t.Errorf("the first: %v, %+v", err, s)
+	}
+	if r.err == nil || !strings.Contains(r.err.Error(), "out.jsonl.partial is in use by another process") {
+		t.Errorf("the second: %v", r.err)
+	}
+}
+
 func TestNothingUsable(t *testing.T) {
 	dir := t.TempDir()
 	l := listener(t, base)
