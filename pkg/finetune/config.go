@@ -42,7 +42,7 @@ func DefaultConfig() Config {
 		Slot: 3000, Epochs: 3, Batch: 2, Accumulate: 4, Objective: talker.Aligned, LogEvery: 10,
 		Optim: optim.Config{
 			LR: 2e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, DecayAll: true, ClipNorm: 1,
-			Schedule: optim.Schedule{MinLRRatio: 1},
+			StateBits: 32, Weights: optim.Masters, Schedule: optim.Schedule{MinLRRatio: 1},
 		},
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/qakd/qakd/internal/native/adamw"
+	"github.com/qakd/qakd/internal/rng"
 	"github.com/qakd/qakd/internal/shim"
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
@@ -17,15 +19,19 @@ type AdamW struct {
 	cfg    Config
 	groups []Group
 	states []*state // in the order of groups and their parameters
+
+	composite bool // tensor operations also on the CPU
 }
 
-// state is what the updates of one parameter carry along.
+// state is what the updates of one parameter carry along, on its device.
 type state struct {
-	param  *nn.Param
-	group  *Group
-	m, v   *ts.Tensor // float32, of the parameter's shape, on its device
-	master *ts.Tensor // float32 weight, nil where the parameter is float32 itself
-	step   int64      // updates so far
+	param      *nn.Param
+	group      *Group
+	m, v       moment
+	master     *ts.Tensor // float32 weight; nil where the parameter is float32 itself, or rounded stochastically
+	stochastic bool
+	seed       int64 // of the rounding
+	step       int64 // updates so far
 }
 
 // NonFiniteError is a gradient with a NaN or an infinity in it. No parameter has been changed.
@@ -55,7 +61,7 @@ func New(groups []Group, cfg Config) (*AdamW, error) {
 				return nil, fmt.Errorf("optim: parameter %q is in group %s and in group %s, want it in one", p.Name, other, g.Name)
 			}
 			seen[p.Name] = g.Name
-			st, err := newState(p, g)
+			st, err := newState(p, g, cfg)
 			if err != nil {
 				o.Close()
 				return nil, fmt.Errorf("optim: parameter %q: %w", p.Name, err)
@@ -66,7 +72,7 @@ func New(groups []Group, cfg Config) (*AdamW, error) {
 	return o, nil
 }
 
-func newState(p *nn.Param, g *Group) (*state, error) {
+func newState(p *nn.Param, g *Group, cfg Config) (*state, error) {
 	switch {
 	case p.T == nil:
 		return nil, fmt.Errorf("has no value yet: load or initialize it first")
@@ -77,17 +83,19 @@ func newState(p *nn.Param, g *Group) (*state, error) {
 	if dtype != gotch.Float && dtype != gotch.BFloat16 && dtype != gotch.Half {
 		return nil, fmt.Errorf("has dtype %v, want Float, BFloat16 or Half", dtype)
 	}
-	st := &state{param: p, group: g}
+	if dtype == gotch.Half && cfg.Weights == Stochastic {
+		return nil, fmt.Errorf("has dtype Half and weights is %q, want Float or BFloat16: rounded f16 loses small weights", cfg.Weights)
+	}
+	st := &state{param: p, group: g, stochastic: dtype == gotch.BFloat16 && cfg.Weights == Stochastic, seed: rng.Seed(cfg.Seed, "round "+p.Name)}
 	err := tensor.Run(func(s *tensor.Scope) error {
 		if err := tensor.RequireGrad(p.T, true); err != nil {
 			return err
 		}
-		st.m, st.v = s.ZerosLike(p.T, gotch.Float), s.ZerosLike(p.T, gotch.Float)
-		if dtype != gotch.Float {
+		coded := cfg.coded(elements(s.Shape(p.T)))
+		st.m, st.v = newMoment(s, p.T, adamw.Signed, coded), newMoment(s, p.T, adamw.Unsigned, coded)
+		if dtype != gotch.Float && !st.stochastic {
 			st.master = s.Release(s.To(s.Detach(p.T), gotch.Float))
 		}
-		s.Release(st.m)
-		s.Release(st.v)
 		return nil
 	})
 	return st, err
@@ -107,13 +115,8 @@ func (o *AdamW) Step(factor float64) (norm float64, err error) {
 		if o.cfg.ClipNorm > 0 {
 			clip = min(1, o.cfg.ClipNorm/(norm+1e-6))
 		}
-		for i, st := range o.states {
-			if grads[i] == nil {
-				continue
-			}
-			if err := st.update(grads[i], o.cfg, factor, clip); err != nil {
-				return fmt.Errorf("optim: parameter %q: %w", st.param.Name, err)
-			}
+		if err := o.update(s, grads, factor, clip); err != nil {
+			return err
 		}
 		return o.ZeroGrad()
 	})
@@ -150,12 +153,38 @@ func (o *AdamW) gradients(s *tensor.Scope) ([]*ts.Tensor, float64, error) {
 	return grads, math.Sqrt(sum), nil
 }
 
-func (st *state) update(grad *ts.Tensor, cfg Config, factor, clip float64) error {
-	st.step++
-	return shim.AdamW(st.param.T, grad, st.master, st.m, st.v, shim.AdamWStep{
-		LR: st.group.LR * factor, Beta1: cfg.Beta1, Beta2: cfg.Beta2, Eps: cfg.Eps,
-		WeightDecay: st.group.WeightDecay, GradScale: clip, Step: st.step,
-	})
+// update applies the gradients, those that there are, to their parameters.
+func (o *AdamW) update(s *tensor.Scope, grads []*ts.Tensor, factor, scale float64) error {
+	var near []*state // on the CPU
+	var nearGrads []*ts.Tensor
+	var numbers []shim.AdamWStep
+	for i, st := range o.states {
+		if grads[i] == nil {
+			continue
+		}
+		st.step++
+		n := shim.AdamWStep{
+			LR: st.group.LR * factor, Beta1: o.cfg.Beta1, Beta2: o.cfg.Beta2, Eps: o.cfg.Eps,
+			WeightDecay: st.group.WeightDecay, GradScale: scale, Step: st.step,
+		}
+		if !o.composite && s.Device(st.param.T).Name == gotch.CPU.Name {
+			near, nearGrads, numbers = append(near, st), append(nearGrads, grads[i]), append(numbers, n)
+			continue
+		}
+		// Temporaries of one parameter at a time.
+		var err error
+		s.Nest(func(in *tensor.Scope) { err = st.composite(in, grads[i], n) })
+		if err != nil {
+			return fmt.Errorf("optim: parameter %q: %w", st.param.Name, err)
+		}
+	}
+	return fused(s, near, nearGrads, numbers)
+}
+
+// corrected are the factors of a step that depend on its number, rounded once.
+func corrected(n shim.AdamWStep) (decay, stepSize, root2 float32) {
+	c1, c2 := 1-math.Pow(n.Beta1, float64(n.Step)), 1-math.Pow(n.Beta2, float64(n.Step))
+	return float32(1 - n.LR*n.WeightDecay), float32(n.LR / c1), float32(math.Sqrt(c2))
 }
 
 // ZeroGrad drops the gradients of all parameters.
@@ -171,10 +200,10 @@ func (o *AdamW) ZeroGrad() error {
 // Close frees the state. The parameters stay.
 func (o *AdamW) Close() {
 	for _, st := range o.states {
-		for _, t := range []*ts.Tensor{st.m, st.v, st.master} {
-			if t != nil {
-				t.Drop()
-			}
+		st.m.drop()
+		st.v.drop()
+		if st.master != nil {
+			st.master.Drop()
 		}
 	}
 	o.states = nil

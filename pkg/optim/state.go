@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/qakd/qakd/internal/native/adamw"
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/nn"
@@ -27,13 +28,22 @@ func (o *AdamW) entries() []entry {
 	var out []entry
 	for _, st := range o.states {
 		name, shape := st.param.Name, st.param.Shape
-		float := func(suffix string, at **ts.Tensor) {
-			out = append(out, entry{ckpt.Info{Name: name + suffix, DType: "F32", Shape: shape}, at, st})
+		add := func(suffix, dtype string, shape []int64, at **ts.Tensor) {
+			out = append(out, entry{ckpt.Info{Name: name + suffix, DType: dtype, Shape: shape}, at, st})
 		}
-		float(".exp_avg", &st.m)
-		float(".exp_avg_sq", &st.v)
+		for _, m := range []struct {
+			suffix string
+			*moment
+		}{{".exp_avg", &st.m}, {".exp_avg_sq", &st.v}} {
+			if m.largest == nil {
+				add(m.suffix, "F32", shape, &m.value)
+			} else {
+				add(m.suffix, "U8", shape, &m.value)
+				add(m.suffix+".absmax", "F32", []int64{adamw.Blocks(elements(shape))}, &m.largest)
+			}
+		}
 		if st.master != nil {
-			float(".master", &st.master)
+			add(".master", "F32", shape, &st.master)
 		}
 		out = append(out, entry{ckpt.Info{Name: name + ".step", DType: "I64", Shape: []int64{}}, nil, st})
 	}
@@ -67,6 +77,7 @@ func (o *AdamW) Metadata() map[string]string {
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	meta := map[string]string{
 		"optimizer": Format, "beta1": number(o.cfg.Beta1), "beta2": number(o.cfg.Beta2), "eps": number(o.cfg.Eps), "clip_norm": number(o.cfg.ClipNorm),
+		"state_bits": strconv.Itoa(o.cfg.StateBits), "weights": string(o.cfg.Weights), "rounding_seed": strconv.FormatInt(o.cfg.Seed, 10),
 	}
 	for _, g := range o.groups {
 		meta["group."+g.Name] = fmt.Sprintf("lr=%s weight_decay=%s params=%d", number(g.LR), number(g.WeightDecay), len(g.Params))
@@ -87,8 +98,26 @@ func (o *AdamW) Load(path string) error {
 	if f := src.Metadata()["optimizer"]; f != Format {
 		return fmt.Errorf("optim: %s: metadata \"optimizer\" is %q, want %q", path, f, Format)
 	}
+	if err := o.sameForm(src.Metadata()); err != nil {
+		return fmt.Errorf("optim: %s: %w", path, err)
+	}
 	if err := o.Restore(src); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// sameForm wants a state of the same form and rounding as o's. Files from before there was a choice have no word of it.
+func (o *AdamW) sameForm(meta map[string]string) error {
+	before := map[string]string{"state_bits": "32", "weights": string(Masters)}
+	for _, key := range []string{"state_bits", "weights", "rounding_seed"} {
+		have, ok := meta[key]
+		if !ok {
+			have = before[key]
+		}
+		if want := o.Metadata()[key]; have != want && (key != "rounding_seed" || o.cfg.Weights == Stochastic) {
+			return fmt.Errorf("%s of the state is %q, that of this optimizer %q: a training goes on with what it began with", key, have, want)
+		}
 	}
 	return nil
 }
