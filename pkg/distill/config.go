@@ -49,9 +49,11 @@ type Config struct {
 	// CodebookWeights weigh codes 1 … G-1 in kl_codes and ce_codes; empty: all 1.
 	CodebookWeights []float64 `toml:"codebook_weights"`
 	Code0Classes    Classes   `toml:"code0_classes"`
-	// ChunkRows bounds the rows whose logits exist at a time: they are then computed again in the backward pass. 0: all
-	// at once, which is faster where memory allows it.
+	// ChunkRows bounds the rows (of code 0) and the frames (of the other codes) whose logits exist at a time, forward and
+	// backward, the teacher's too. It costs nothing but the price of quantizing the heads once per chunk. 0: no bound.
 	ChunkRows int `toml:"chunk_rows"`
+	// Cache puts what the teacher says on disk, so that training does without it.
+	Cache CacheConfig `toml:"cache"`
 	// Layouts weighs the prompts that the utterances are given by a Mix.
 	Layouts Layouts `toml:"layouts"`
 }
@@ -60,6 +62,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Objective: talker.Aligned, KLCode0: 1, KLCodes: 1, Hidden: 0.3, EOS: 0.5, Temperature: 1, Code0Classes: Reachable,
+		ChunkRows: 512, Cache: DefaultCacheConfig(),
 		Layouts: Layouts{References: FromRow},
 	}
 }
@@ -95,7 +98,7 @@ func (c Config) Validate() error {
 	if c.ChunkRows < 0 {
 		errs = append(errs, fmt.Errorf("chunk_rows is %d, want 0 or more", c.ChunkRows))
 	}
-	errs = append(errs, c.Layouts.Validate())
+	errs = append(errs, c.Layouts.Validate(), c.Cache.validate(c))
 	return errors.Join(errs...)
 }
 

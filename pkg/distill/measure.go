@@ -79,7 +79,7 @@ func sum(x []float64) float64 {
 // Measure compares two talkers over all of set, whose utterances are laid out as they stand. Nothing is recorded; sums are float64. A canceled ctx ends it. To
 // measure several students, or one again and again, make a Probe.
 func Measure(ctx context.Context, teacher, student *talker.Model, set data.Set, cfg MeasureConfig) (Divergence, error) {
-	if err := alike(teacher, student); err != nil {
+	if err := alike(teacher.Config, student.Config); err != nil {
 		return Divergence{}, err
 	}
 	m := newMeter(student, cfg)

@@ -17,11 +17,27 @@ type Objective struct {
 	cfg              Config
 	weights          []float64 // of codes 1 … G-1; nil: all 1
 	traits           []trait   // of layouts, to be logged
+	cache            *Cache    // speaks for the teacher; nil: it speaks itself
 }
 
-// New pairs two talkers of one architecture. The teacher is only read; it may compute in another dtype, and may be nil
-// when all weight is on cross-entropy.
+// New pairs two talkers of one architecture. The teacher is only read; it may compute in another dtype and on another
+// device, and may be nil when all weight is on cross-entropy.
 func New(teacher, student *talker.Model, cfg Config) (*Objective, error) {
+	o := &Objective{teacher: teacher}
+	if teacher == nil {
+		return o.learn(nil, student, cfg)
+	}
+	return o.learn(teacher.Config, student, cfg)
+}
+
+// NewCached pairs a student with what its teacher said once. The cache stays the caller's; it must have been made with
+// cfg, for the utterances that will come.
+func NewCached(cache *Cache, student *talker.Model, cfg Config) (*Objective, error) {
+	return (&Objective{cache: cache}).learn(cache.config, student, cfg)
+}
+
+// learn checks that student and teacher fit; teacher is nil where there is none.
+func (o *Objective) learn(teacher *talker.Config, student *talker.Model, cfg Config) (*Objective, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
@@ -30,7 +46,7 @@ func New(teacher, student *talker.Model, cfg Config) (*Objective, error) {
 	}
 	switch {
 	case teacher != nil:
-		if err := alike(teacher, student); err != nil {
+		if err := alike(teacher, student.Config); err != nil {
 			return nil, err
 		}
 	case cfg.taught():
@@ -40,12 +56,12 @@ func New(teacher, student *talker.Model, cfg Config) (*Objective, error) {
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
-	return &Objective{teacher: teacher, student: student, cfg: cfg, weights: cfg.CodebookWeights, traits: layouts.traits()}, nil
+	o.student, o.cfg, o.weights, o.traits = student, cfg, cfg.CodebookWeights, layouts.traits()
+	return o, nil
 }
 
 // alike wants two models that read the same batches and predict the same classes.
-func alike(teacher, student *talker.Model) error {
-	t, s := teacher.Config, student.Config
+func alike(t, s *talker.Config) error {
 	for _, d := range []struct {
 		key  string
 		t, s int64
@@ -74,9 +90,9 @@ func (o *Objective) Terms(c *nn.Context, us []data.Utterance, total train.Counts
 		return nil, err
 	}
 	codes := o.cfg.KLCodes != 0 || o.cfg.CECodes != 0
-	var t outputs
-	if o.cfg.taught() {
-		t = inference(c, o.teacher, l, o.cfg.KLCodes != 0)
+	t, err := o.lesson(c, l, us)
+	if err != nil {
+		return nil, err
 	}
 	s := forward(c, o.student, l, codes)
 	n := counts{rows: float64(total.Frames + total.Utterances), frames: float64(total.Frames)}
@@ -85,9 +101,20 @@ func (o *Objective) Terms(c *nn.Context, us []data.Utterance, total train.Counts
 		terms = append(terms, o.codes(c, l, t, s, n)...)
 	}
 	if w := o.cfg.Hidden; w != 0 {
-		terms = append(terms, mean(c, "hidden", w, c.Sum(hiddenRows(c, t.hidden, s.hidden)), n.rows))
+		terms = append(terms, mean(c, "hidden", w, c.Sum(hiddenRows(c, t.hidden(c), s.hidden)), n.rows))
 	}
 	return append(terms, o.shares(c, l, total)...), nil
+}
+
+// lesson is what the teacher says about l, the layout of us; nil where no term asks.
+func (o *Objective) lesson(c *nn.Context, l *forced, us []data.Utterance) (lesson, error) {
+	switch {
+	case !o.cfg.taught():
+		return nil, nil
+	case o.cache != nil:
+		return o.cache.lesson(o.student, us)
+	}
+	return live{inference(c, o.teacher, l, o.cfg.KLCodes != 0), o.cfg.Code0Classes, o.student.Device}, nil
 }
 
 // taught tells whether some term needs the teacher.

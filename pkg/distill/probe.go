@@ -45,7 +45,7 @@ func NewProbe(ctx context.Context, teacher *talker.Model, set data.Set, cfg Meas
 
 // Measure is the function Measure with the probe's teacher, set and configuration.
 func (p *Probe) Measure(ctx context.Context, student *talker.Model) (Divergence, error) {
-	if err := alike(p.teacher, student); err != nil {
+	if err := alike(p.teacher.Config, student.Config); err != nil {
 		return Divergence{}, err
 	}
 	m := newMeter(student, p.cfg)

@@ -1,8 +1,10 @@
 package distill
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/qakd/qakd/internal/tensor"
@@ -32,6 +34,9 @@ func TestRowGradients(t *testing.T) {
 		{"eos", func(c *nn.Context, t, s *ts.Tensor) *ts.Tensor {
 			return binaryKLRows(c, eosLogit(c, t), eosLogit(c, s))
 		}},
+		{"top 2", func(c *nn.Context, t, s *ts.Tensor) *ts.Tensor { return bucketKLRows(c, topOf(c, t, 2, 1), s, 1) }},
+		{"top 3 at temperature 2", func(c *nn.Context, t, s *ts.Tensor) *ts.Tensor { return bucketKLRows(c, topOf(c, t, 3, 2), s, 2) }},
+		{"top of all", func(c *nn.Context, t, s *ts.Tensor) *ts.Tensor { return bucketKLRows(c, topOf(c, t, 9, 1), s, 1) }},
 		{"cross-entropy", func(c *nn.Context, t, s *ts.Tensor) *ts.Tensor {
 			return nllRows(c, s, c.FromInts([]int64{4, 0, 2}, n))
 		}},
@@ -84,6 +89,9 @@ func TestExtremeLogits(t *testing.T) {
 			return err
 		}
 		l := c.Sum(c.Add(binaryKLRows(c, eosLogit(c, teacher), eosLogit(c, student)), klRows(c, teacher, student, 1)))
+		for _, k := range []int64{1, 3} {
+			l = c.Add(l, c.Sum(bucketKLRows(c, topOf(c, teacher, k, 1), student, 1)))
+		}
 		if err := tensor.Backward(l); err != nil {
 			return err
 		}
@@ -94,5 +102,74 @@ func TestExtremeLogits(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestBucketKL holds the KL of top classes and a tail against its definition in float64, with tails from a half down to
+// nothing, and against the whole KL, which it never exceeds.
+func TestBucketKL(t *testing.T) {
+	const V = 40
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, sharp := range []float64{0.5, 4, 30} {
+		lt, ls := make([]float32, V), make([]float32, V)
+		for i := range lt {
+			lt[i] = float32(sharp * r.NormFloat64())
+			ls[i] = lt[i] + float32(r.NormFloat64())
+		}
+		softmax := func(x []float32) []float64 {
+			most, sum, p := math.Inf(-1), 0.0, make([]float64, V)
+			for _, v := range x {
+				most = math.Max(most, float64(v))
+			}
+			for i, v := range x {
+				p[i] = math.Exp(float64(v) - most)
+				sum += p[i]
+			}
+			for i := range p {
+				p[i] /= sum
+			}
+			return p
+		}
+		p, q := softmax(lt), softmax(ls)
+		whole := 0.0
+		for i := range p {
+			whole += p[i] * math.Log(p[i]/q[i])
+		}
+		last := 0.0
+		for _, k := range []int{1, 4, 16, V} {
+			order := make([]int, V)
+			for i := range order {
+				order[i] = i
+			}
+			slices.SortFunc(order, func(a, b int) int { return cmp.Compare(p[b], p[a]) })
+			want, pt, qt := 0.0, 0.0, 0.0
+			for n, i := range order {
+				if n < k {
+					want += p[i] * math.Log(p[i]/q[i])
+				} else {
+					pt, qt = pt+p[i], qt+q[i]
+				}
+			}
+			if pt > 0 {
+				want += pt * math.Log(pt/qt)
+			}
+			err := nn.Run(func(c *nn.Context) error {
+				got, err := tensor.Scalar(bucketKLRows(c, topOf(c, c.FromFloats(lt, 1, V), int64(k), 1), c.FromFloats(ls, 1, V), 1))
+				if math.Abs(got-want) > 1e-5*(1+want) {
+					t.Errorf("sharpness %v, top %d: %v, want %v", sharp, k, got, want)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want > whole+1e-12 || want < last-1e-12 {
+				t.Errorf("top %d: %v, want between the %v of fewer classes and the whole %v", k, want, last, whole)
+			}
+			last = want
+		}
+		if math.Abs(last-whole) > 1e-12 {
+			t.Errorf("all classes: %v, want %v", last, whole)
+		}
 	}
 }

@@ -20,7 +20,7 @@ type mean struct {
 
 // step takes the data of one update, accumulates its gradient, applies it and says what to log.
 func (r *run) step() (track.Step, error) {
-	batches, total, err := r.take()
+	batches, total, err := r.Config.take(r.sampler, r.state.Position)
 	if err != nil {
 		return track.Step{}, err
 	}
@@ -47,32 +47,6 @@ func (r *run) step() (track.Step, error) {
 	r.state.Position += len(batches)
 	r.state.Frames += total.Frames
 	return track.Step{Step: int64(r.state.Step), Tokens: total.Frames, Values: append(values, applied...)}, nil
-}
-
-// take draws micro-batches until the step has its frames, or its number of micro-batches.
-func (r *run) take() (batches [][]data.Utterance, total Counts, err error) {
-	for i := r.state.Position; ; i++ {
-		us, err := r.sampler.Batch(i)
-		if err != nil {
-			return nil, total, err
-		}
-		batches = append(batches, us)
-		total = total.Plus(Count(us))
-		if r.full(i+1, len(batches), total.Frames) {
-			return batches, total, nil
-		}
-		if len(batches) > r.sampler.PerEpoch() && total.Frames == 0 {
-			return nil, total, errors.New("train: no utterance of the data has a frame")
-		}
-	}
-}
-
-// full tells whether a step has all its micro-batches; next is the position after them.
-func (r *run) full(next, batches int, frames int64) bool {
-	if n := r.Config.Accumulate; n > 0 {
-		return frames > 0 && (batches >= n || next%r.sampler.PerEpoch() == 0)
-	}
-	return frames >= int64(max(r.Config.TokensPerStep, 1))
 }
 
 // accumulate runs one micro-batch forward and backward and returns its terms.
