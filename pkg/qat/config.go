@@ -27,7 +27,13 @@ type Config struct {
 	LearnScales bool `toml:"learn_scales"`
 	// LSQGradient multiplies their gradients by 1/sqrt(n * qmax) (LSQ §2.2). Off, they are the plain sums.
 	LSQGradient bool `toml:"lsq_gradient"`
+	// Masters is the dtype of the weights that are trained, float32 or bfloat16. The latter take half the memory, as do
+	// their gradients, and need an optimizer that makes up for their coarse spacing (optim.Weights).
+	Masters string `toml:"masters"`
 }
+
+// masters are the dtypes that trained weights may have, by their names in files.
+var masters = map[string]string{"float32": "F32", "bfloat16": "BF16"}
 
 // Override is another scheme for the layers that Include matches; a nil part keeps the default's. A part that is there
 // is whole: fields that are not named are zero, not the default's.
@@ -46,6 +52,7 @@ func DefaultConfig() Config {
 		Fallback:    true,
 		Init:        quant.SignedMax,
 		LearnScales: true,
+		Masters:     "float32",
 	}
 }
 
@@ -57,6 +64,9 @@ func (c Config) Validate() error {
 	}
 	if c.Init < quant.AbsMax || c.Init > quant.SignedMax {
 		errs = append(errs, fmt.Errorf("qat: init %v, want absmax, absmax_half or signed_max", c.Init))
+	}
+	if c.Masters != "" && masters[c.Masters] == "" {
+		errs = append(errs, fmt.Errorf("qat: masters %q, want float32 or bfloat16", c.Masters))
 	}
 	for i, o := range c.Overrides {
 		at := fmt.Sprintf("overrides[%d]", i)

@@ -10,7 +10,8 @@ import (
 	"github.com/sugarme/gotch/ts"
 )
 
-// Linear is a fake-quantized projection: float32 masters, and a forward pass with their quantized values.
+// Linear is a fake-quantized projection: masters, and a forward pass with their quantized values. Scales are float32; so
+// are weights unless Config.Masters says otherwise.
 type Linear struct {
 	W          *nn.Param // <path>.weight [out, in], the master
 	Scale      *nn.Param // <path>.weight_scale [rows, groups], the master; its value on the grid is what counts
@@ -200,9 +201,12 @@ func (l *Linear) setMaster(p *nn.Param, v []float32) error {
 }
 
 // floatMaster is a float32 copy of t that owns its memory.
-func floatMaster(t *ts.Tensor) (out *ts.Tensor, err error) {
+func floatMaster(t *ts.Tensor) (*ts.Tensor, error) { return masterOf(t, gotch.Float) }
+
+// masterOf is a copy of t in dtype that owns its memory.
+func masterOf(t *ts.Tensor, dtype gotch.DType) (out *ts.Tensor, err error) {
 	err = tensor.Run(func(s *tensor.Scope) error {
-		out = s.Release(s.Clone(s.Contiguous(s.To(s.Detach(t), gotch.Float))))
+		out = s.Release(s.Clone(s.Contiguous(s.To(s.Detach(t), dtype))))
 		return tensor.RequireGrad(out, true)
 	})
 	return out, err

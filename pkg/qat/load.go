@@ -165,6 +165,14 @@ func (st *student) swap(m nn.Module, path string) error {
 			continue
 		}
 		l.uncalibrated = f.Uncalibrated
+		switch f.Masters {
+		case "", "F32":
+		case "BF16":
+			l.W.DType = f.Masters
+		default:
+			errs = append(errs, fmt.Errorf("qat: %s: masters of %s are %q, want F32 or BF16", path, f.Path, f.Masters))
+			continue
+		}
 		layers[s] = l
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -9,11 +9,10 @@ import (
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/quant"
-	"github.com/sugarme/gotch"
 )
 
-// Prepare swaps a fake-quantized Linear into every slot that cfg targets, with scales from the weights alone. Float32
-// weights move, others are converted to float32 masters and freed. On an error (see NewPlan; also a slot that holds no
+// Prepare swaps a fake-quantized Linear into every slot that cfg targets, with scales from the weights alone. Weights in
+// the masters' dtype move, others are converted and freed. On an error (see NewPlan; also a slot that holds no
 // loaded float layer, a weight that is not finite) nothing has been changed.
 func Prepare(m nn.Module, cfg Config) (*Plan, error) {
 	plan, err := NewPlan(m, cfg)
@@ -43,7 +42,7 @@ func Prepare(m nn.Module, cfg Config) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := l.takeWeight(f); err != nil {
+		if err := l.takeWeight(f, cfg.Masters); err != nil {
 			return nil, fmt.Errorf("qat: %s: %w", p.Path, err)
 		}
 		if err := l.setQParams(params[i]); err != nil {
@@ -54,13 +53,20 @@ func Prepare(m nn.Module, cfg Config) (*Plan, error) {
 	return plan, nil
 }
 
-// takeWeight makes f's weight the master and leaves f without it.
-func (l *Linear) takeWeight(f *nn.Linear) (err error) {
-	if f.W.T.DType() == gotch.Float {
+// takeWeight makes f's weight the master, in the dtype of that name, and leaves f without it.
+func (l *Linear) takeWeight(f *nn.Linear, name string) (err error) {
+	if name != "" {
+		l.W.DType = masters[name]
+	}
+	dtype, err := nn.DTypeOf(l.W.DType)
+	if err != nil {
+		return err
+	}
+	if f.W.T.DType() == dtype {
 		l.W.T, f.W.T = f.W.T, nil
 		return tensor.RequireGrad(l.W.T, true)
 	}
-	if l.W.T, err = floatMaster(f.W.T); err == nil {
+	if l.W.T, err = masterOf(f.W.T, dtype); err == nil {
 		f.W.Set(nil)
 	}
 	return err

@@ -31,6 +31,8 @@ type studentLayer struct {
 	LSQGradient bool                   `json:"lsq_gradient"`
 	// Uncalibrated: activations are static and there is no input_scale tensor yet.
 	Uncalibrated bool `json:"uncalibrated,omitempty"`
+	// Masters is the dtype of the weight, "" for F32.
+	Masters string `json:"masters,omitempty"`
 }
 
 // SaveStudent writes a prepared model as a folder from which training can go on (see the package comment), with the
@@ -44,7 +46,11 @@ func SaveStudent(dir string, m nn.Module, opt SaveOptions) error {
 	st := student{Format: studentFormat}
 	for _, s := range nn.Slots(m) {
 		if l, ok := s.P.(*Linear); ok {
-			st.Layers = append(st.Layers, studentLayer{s.Path, l.plan.Weight, l.plan.Activation, l.learn, l.lsq, l.uncalibrated})
+			layer := studentLayer{s.Path, l.plan.Weight, l.plan.Activation, l.learn, l.lsq, l.uncalibrated, ""}
+			if l.W.DType != "F32" {
+				layer.Masters = l.W.DType
+			}
+			st.Layers = append(st.Layers, layer)
 		}
 	}
 	if len(st.Layers) == 0 {
