@@ -1,6 +1,7 @@
 // The codes of bitsandbytes' dynamic map: seven decades below 1, each with twice the values of the one below it, spread
 // evenly, and 0 and 1 (Dettmers 2016, "8-Bit Approximations for Parallelism in Deep Learning"). The arithmetic follows
 // its Python, rounding for rounding.
+#include <math.h>
 #include <string.h>
 
 #include "adamw.h"
@@ -20,9 +21,9 @@ static int magnitudes(int values, float *out) {
   out[n++] = 0;
   for (int decade = 0; decade < 7; decade++) {
     const int items = values >> (6 - decade);
-    const float step = (1 - 0.1f) / items; // of items+1 points from 0.1 to 1, from both ends
+    const float step = (1 - 0.1f) / items; // of items+1 points from 0.1 to 1, from both ends, fused as in its linspace
     float edge[129];
-    for (int i = 0; i <= items; i++) edge[i] = i < (items + 1) / 2 ? 0.1f + step * i : 1 - step * (items - i);
+    for (int i = 0; i <= items; i++) edge[i] = i < (items + 1) / 2 ? fmaf(step, i, 0.1f) : fmaf(-step, items - i, 1);
     for (int i = 0; i < items; i++) out[n++] = power[decade] * ((edge[i] + edge[i + 1]) / 2);
   }
   out[n++] = 1;
