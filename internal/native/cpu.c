@@ -5,7 +5,9 @@ const nat_kernels *nat_kernels_at(int i) {
   int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  const nat_kernels *all[] = {&nat_portable, avx2 ? &nat_avx2 : NULL, avx512 ? &nat_avx512 : NULL, NULL};
+  int bf16 = avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd");
+  const nat_kernels *all[] = {&nat_portable, avx2 ? &nat_avx2 : NULL, avx512 ? &nat_avx512 : NULL,
+                              bf16 ? &nat_avx512bf16 : NULL, NULL};
 #else
   const nat_kernels *all[] = {&nat_portable, NULL};
 #endif

@@ -85,10 +85,12 @@ static void frame_job(void *arg, int thread, int threads) {
   const int width = s->shape.width;
   int from, to;
   for (int j = 0; j < p->heads; j++) {
+    nat_lap(s, thread, NAT_OUTSIDE);
     if (thread == 0) {
       if (j > 0) draw(f, j - 1);
       if (!f->failed) prepare(f, j);
     }
+    nat_lap(s, thread, NAT_DRAWS);
     nat_pool_barrier(s->pool);
     if (f->failed) return;
     const int M = j == 0 ? 2 * f->n : f->n;
@@ -104,6 +106,7 @@ static void frame_job(void *arg, int thread, int threads) {
     nat_share(p->codebook, thread, threads, 16, &from, &to);
     s->kernels->matmul(&p->head[j], from, to, f->state, width, f->n, f->logits, p->codebook, 0);
     nat_pool_barrier(s->pool);
+    nat_lap(s, thread, NAT_HEADS);
   }
   if (thread == 0) {
     const int j = p->heads;

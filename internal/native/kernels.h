@@ -70,20 +70,30 @@ INLINE float get1(const void *p, int kind, long i) {
 }
 INLINE void put(float *y, float v, int add) { *y = add ? *y + v : v; }
 
-// A block of R rows of w and M rows of x: R·M sums in registers. kind, R and M are constants where this is called.
-INLINE void block(const nat_matrix *w, int kind, int r, int R, const float *x, int ldx, int M, float *y, int ldy, int add) {
-  const int K = w->cols;
+// A block of R rows of w and M rows of x: R·M sums in registers. kind, R, M and ahead are constants where this is called.
+// Rows are short for the hardware to see a pattern in, so with ahead the R rows that follow are fetched meanwhile.
+INLINE void block(const nat_matrix *w, int kind, int r, int R, const float *x, int ldx, int M, float *y, int ldy, int add,
+                  int ahead) {
+  const int K = w->cols, line = kind == NAT_F32 ? 16 : 32;
+  const long size = kind == NAT_F32 ? 4 : 2;
+  const char *next = (const char *)w->data + (long)(r + R) * K * size;
   vf acc[4][8] = {{{0}}};
   int k = 0;
-  for (; k + W <= K; k += W) {
-    vf wv[4];
+  for (; k + line <= K; k += line) {
+    if (ahead)
 #pragma GCC unroll 4
-    for (int i = 0; i < R; i++) wv[i] = get(w->data, kind, (long)(r + i) * K + k);
+      for (int i = 0; i < R; i++) __builtin_prefetch(next + ((long)i * K + k) * size);
 #pragma GCC unroll 8
-    for (int m = 0; m < M; m++) {
-      vf xv = load(x + (long)m * ldx + k);
+    for (int u = 0; u < line; u += W) {
+      vf wv[4];
 #pragma GCC unroll 4
-      for (int i = 0; i < R; i++) acc[i][m] += wv[i] * xv;
+      for (int i = 0; i < R; i++) wv[i] = get(w->data, kind, (long)(r + i) * K + k + u);
+#pragma GCC unroll 8
+      for (int m = 0; m < M; m++) {
+        vf xv = load(x + (long)m * ldx + k + u);
+#pragma GCC unroll 4
+        for (int i = 0; i < R; i++) acc[i][m] += wv[i] * xv;
+      }
     }
   }
 #pragma GCC unroll 4
@@ -100,11 +110,18 @@ INLINE void block(const nat_matrix *w, int kind, int r, int R, const float *x, i
 // Rows of x in blocks that fit the registers; rows r … r+R of w stay in the first cache meanwhile.
 INLINE void strip(const nat_matrix *w, int kind, int r, int R, const float *x, int ldx, int M, float *y, int ldy, int add) {
   int m = 0;
-#define BLOCKS(most) \
-  for (; m + (most) <= M; m += (most)) block(w, kind, r, R, x + (long)m * ldx, ldx, most, y + (long)m * ldy, ldy, add)
-  BLOCKS(ROWS_MOST);
-  BLOCKS(2);
-  BLOCKS(1);
+#define BLOCKS(most)                                                                                     \
+  for (; m + (most) <= M; m += (most)) {                                                                 \
+    const float *xm = x + (long)m * ldx;                                                                 \
+    float *ym = y + (long)m * ldy;                                                                       \
+    if (m == 0)                                                                                          \
+      block(w, kind, r, R, xm, ldx, most, ym, ldy, add, 1);                                              \
+    else                                                                                                 \
+      block(w, kind, r, R, xm, ldx, most, ym, ldy, add, 0);                                              \
+  }
+  BLOCKS(ROWS_MOST)
+  BLOCKS(2)
+  BLOCKS(1)
 #undef BLOCKS
 }
 
@@ -119,14 +136,15 @@ INLINE void strip(const nat_matrix *w, int kind, int r, int R, const float *x, i
 PRODUCT(product_f32, NAT_F32)
 PRODUCT(product_bf16, NAT_BF16)
 
-#ifndef PACKED // a set that reads packed weights defines it: whether it did
-#define PACKED(w, r0, r1, x, ldx, M, y, ldy, add) 0
+#ifndef SPECIAL // a set with other ways to a product defines it: whether it took one
+#define SPECIAL(w, r0, r1, x, ldx, M, y, ldy, add) 0
 #endif
 
 // Many rows of x go in pieces that fit the second cache.
+enum { MOST = 48 };
 static TARGET void matmul(const nat_matrix *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, int add) {
-  if (w->packed.lines && PACKED(w, r0, r1, x, ldx, M, y, ldy, add)) return;
-  const int most = w->cols > 2048 ? 24 : 48;
+  if (SPECIAL(w, r0, r1, x, ldx, M, y, ldy, add)) return;
+  const int most = w->cols > 2048 ? MOST / 2 : MOST;
   for (int m = 0; m < M; m += most) {
     int n = M - m < most ? M - m : most;
     (w->kind == NAT_F32 ? product_f32 : product_bf16)(w, r0, r1, x + (long)m * ldx, ldx, n, y + (long)m * ldy, ldy, add);

@@ -8,5 +8,5 @@
 #define WIDEN(p) ((vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))), 16))
 #include "kernels.h"
 
-const nat_kernels nat_avx2 = {"avx2", matmul, rmsnorm, rotate, swiglu, attend, keep};
+const nat_kernels nat_avx2 = {"avx2", 0, matmul, rmsnorm, rotate, swiglu, attend, keep};
 #endif

@@ -4,4 +4,4 @@
 #define ROWS_MOST 2
 #include "kernels.h"
 
-const nat_kernels nat_portable = {"portable", matmul, rmsnorm, rotate, swiglu, attend, keep};
+const nat_kernels nat_portable = {"portable", 0, matmul, rmsnorm, rotate, swiglu, attend, keep};

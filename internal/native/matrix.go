@@ -61,7 +61,7 @@ func (m *Matrix) Pack(p *Pool) (bool, error) {
 	if p.c == nil {
 		return false, errClosed
 	}
-	if p.Kernels() != "avx512" || m.size > 0 {
+	if p.kernels.packed == 0 || m.size > 0 {
 		return m.size > 0, nil
 	}
 	switch C.nat_pack(p.c, &m.c) {

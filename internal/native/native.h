@@ -28,6 +28,7 @@ typedef struct {
 // A set of kernels for one kind of CPU.
 typedef struct {
   const char *name;
+  int packed; // reads packed weights
   // y[m][r] (+)= Σ_k w[r][k]·x[m][k] (+ bias) for rows r0 ≤ r < r1 and M rows of x.
   void (*matmul)(const nat_matrix *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, int add);
   // y = w · x/√(mean x² + eps)
@@ -43,7 +44,7 @@ typedef struct {
 
 extern const nat_kernels nat_portable;
 #if defined(__x86_64__)
-extern const nat_kernels nat_avx2, nat_avx512;
+extern const nat_kernels nat_avx2, nat_avx512, nat_avx512bf16;
 #endif
 const nat_kernels *nat_kernels_at(int i); // those that this CPU can run, slowest first; NULL after the last
 
@@ -69,6 +70,9 @@ typedef struct {
   int cache; // element kind of the key-value cache
 } nat_shape;
 
+// Where a decoder's time goes; NAT_OUTSIDE is between calls and not counted.
+enum { NAT_QKV, NAT_O, NAT_GATE_UP, NAT_DOWN, NAT_HEADS, NAT_DRAWS, NAT_PHASES, NAT_OUTSIDE = -1 };
+
 // A decoder and its caches; see stack.c.
 typedef struct nat_stack nat_stack;
 nat_stack *nat_stack_new(nat_pool *pool, const nat_kernels *kernels, const nat_shape *shape, const float *frequency);
@@ -79,6 +83,7 @@ int nat_stack_step(nat_stack *s, const float *x, float *out);
 int nat_stack_keep(nat_stack *s, const int32_t *from, int sequences);
 int nat_stack_sequences(const nat_stack *s);
 void nat_caches_clear(nat_stack *s);
+const double *nat_stack_spent(const nat_stack *s); // seconds, [NAT_PHASES]
 void nat_stack_free(nat_stack *s);
 
 // Packed weights; see packed.h.
@@ -88,6 +93,9 @@ size_t nat_packed_size(int rows, int cols);
 
 // y = x·Wᵀ (+ bias) on all threads.
 void nat_apply(nat_pool *pool, const nat_kernels *kernels, const nat_matrix *w, const float *x, int M, float *y);
+
+// Reads bytes of memory on all threads, and nothing else: how fast that is.
+uint64_t nat_read(nat_pool *pool, const void *data, size_t bytes);
 
 // How codes are drawn from logits; sample 0 takes the best.
 typedef struct {

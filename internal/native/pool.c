@@ -151,3 +151,27 @@ void nat_apply(nat_pool *pool, const nat_kernels *kernels, const nat_matrix *w, 
   product p = {kernels, w, x, M, y};
   nat_pool_run(pool, product_job, &p);
 }
+
+typedef struct {
+  const uint64_t *data;
+  size_t n;
+  uint64_t sum[256];
+} reading;
+
+static void reading_job(void *arg, int thread, int threads) {
+  reading *r = arg;
+  uint64_t a[8] = {0};
+  size_t from = r->n / 8 * (size_t)thread / (size_t)threads * 8, to = r->n / 8 * (size_t)(thread + 1) / (size_t)threads * 8;
+  for (size_t i = from; i < to; i += 8)
+    for (int k = 0; k < 8; k++) a[k] += r->data[i + (size_t)k];
+  for (int k = 1; k < 8; k++) a[0] += a[k];
+  r->sum[thread] = a[0];
+}
+
+uint64_t nat_read(nat_pool *pool, const void *data, size_t bytes) {
+  reading r = {.data = data, .n = bytes / sizeof(uint64_t)};
+  nat_pool_run(pool, reading_job, &r);
+  uint64_t sum = 0;
+  for (int t = 0; t < pool->threads; t++) sum += r.sum[t];
+  return sum;
+}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
+	"unsafe"
 )
 
 // MaxThreads is the most threads of a pool.
@@ -69,6 +71,23 @@ func (p *Pool) Close() {
 	defer p.mu.Unlock()
 	C.nat_pool_free(p.c)
 	p.c = nil
+}
+
+// Read reads bytes of memory that other things have pushed out of the caches, and says how long that took: no kernel can
+// read weights faster. It is slow, for it makes the memory first.
+func (p *Pool) Read(bytes int) (time.Duration, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.c == nil {
+		return 0, errClosed
+	}
+	data := make([]byte, bytes)
+	for i := 0; i < bytes; i += 64 {
+		data[i] = byte(i)
+	}
+	began := time.Now()
+	C.nat_read(p.c, unsafe.Pointer(unsafe.SliceData(data)), C.size_t(bytes))
+	return time.Since(began), nil
 }
 
 // Apply computes y [M, rows] = x [M, cols]·Wᵀ (+ bias).

@@ -6,8 +6,20 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "stack.h"
+
+const double *nat_stack_spent(const nat_stack *s) { return s->spent; }
+
+void nat_lap(nat_stack *s, int thread, int phase) {
+  if (thread != 0) return;
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  double t = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+  if (phase != NAT_OUTSIDE) s->spent[phase] += t - s->clock;
+  s->clock = t;
+}
 
 int nat_stack_sequences(const nat_stack *s) { return s->sequences; }
 nat_layer *nat_stack_layers(nat_stack *s) { return s->layer; }
@@ -136,7 +148,8 @@ void nat_stack_pass(nat_stack *s, int thread, int M) {
   const nat_kernels *f = s->kernels;
   const nat_shape *n = &s->shape;
   int from, to;
-  for (int i = thread; i < M; i += s->threads) { // needed after the first barrier of a thread's own rows: all rows
+  nat_lap(s, thread, NAT_OUTSIDE);
+  for (int i = thread; i < M; i += s->threads) {
     for (int d = 0; d < n->dim / 2; d++) {
       float phase = (float)s->of[i].position * s->frequency[d];
       s->angle[(size_t)i * n->dim + d] = cosf(phase);
@@ -148,9 +161,11 @@ void nat_stack_pass(nat_stack *s, int thread, int M) {
     const nat_layer *l = &s->layer[i];
     attention(s, i, normed(s, thread, M, l->input_norm), thread, M);
     nat_pool_barrier(s->pool);
+    nat_lap(s, thread, NAT_QKV);
     nat_share(n->width, thread, s->threads, 16, &from, &to);
     f->matmul(&l->o, from, to, s->att, n->heads * n->dim, M, s->x, n->width, 1);
     nat_pool_barrier(s->pool);
+    nat_lap(s, thread, NAT_O);
 
     const float *h = normed(s, thread, M, l->post_norm);
     nat_share(n->inner, thread, s->threads, 16, &from, &to);
@@ -158,9 +173,11 @@ void nat_stack_pass(nat_stack *s, int thread, int M) {
     f->matmul(&l->up, from, to, h, n->width, M, s->up, n->inner, 0);
     for (int m = 0; m < M; m++) f->swiglu(s->gate + (size_t)m * n->inner + from, s->up + (size_t)m * n->inner + from, to - from);
     nat_pool_barrier(s->pool);
+    nat_lap(s, thread, NAT_GATE_UP);
     nat_share(n->width, thread, s->threads, 16, &from, &to);
     f->matmul(&l->down, from, to, s->gate, n->inner, M, s->x, n->width, 1);
     nat_pool_barrier(s->pool);
+    nat_lap(s, thread, NAT_DOWN);
   }
 }
 

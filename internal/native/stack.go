@@ -6,6 +6,7 @@ import "C"
 
 import (
 	"fmt"
+	"time"
 	"unsafe"
 )
 
@@ -152,6 +153,26 @@ func (s *Stack) Sequences() int {
 		return 0
 	}
 	return int(C.nat_stack_sequences(s.c))
+}
+
+// Spent is the time so far in the parts of the decoder.
+type Spent struct {
+	QKV    time.Duration // norm, q, k, v, rotation and attention
+	O      time.Duration
+	GateUp time.Duration // norm, gate, up and their product
+	Down   time.Duration
+	Heads  time.Duration // of a Predictor
+	Draws  time.Duration // of a Predictor, with the lookup of what was drawn
+}
+
+// Spent says where the time went.
+func (s *Stack) Spent() Spent {
+	if s.c == nil {
+		return Spent{}
+	}
+	t := unsafe.Slice(C.nat_stack_spent(s.c), C.NAT_PHASES)
+	d := func(i int) time.Duration { return time.Duration(float64(t[i]) * 1e9) }
+	return Spent{QKV: d(C.NAT_QKV), O: d(C.NAT_O), GateUp: d(C.NAT_GATE_UP), Down: d(C.NAT_DOWN), Heads: d(C.NAT_HEADS), Draws: d(C.NAT_DRAWS)}
 }
 
 // Forget ends the sequences under way and frees their keys and values.

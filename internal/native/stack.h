@@ -35,7 +35,12 @@ struct nat_stack {
   size_t each_h_size, each_score_size;
   nat_place *of; // [rows]
   int of_size;
+
+  double spent[NAT_PHASES], clock; // seconds of thread 0
 };
+
+// nat_lap books the time since the last lap to a phase. Thread 0 only.
+void nat_lap(nat_stack *s, int thread, int phase);
 
 int nat_stack_room(nat_stack *s, int M, int S);
 void nat_stack_pass(nat_stack *s, int thread, int M);

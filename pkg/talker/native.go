@@ -3,6 +3,7 @@ package talker
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/qakd/qakd/internal/native"
 	"github.com/qakd/qakd/internal/tensor"
@@ -56,12 +57,30 @@ func (m *Model) Steppers(o StepperOptions) (*Steppers, error) {
 		return nil, fmt.Errorf("talker: native steppers: %w", err)
 	}
 	return &Steppers{
-		Talker:    &nativeStepper{e: e, stack: e.talker, width: m.Config.Talker.Hidden, out: m.Config.Talker.Hidden},
-		Predictor: &nativePredictor{nativeStepper{e: e, stack: e.predictor, width: m.Config.Talker.Hidden, out: m.Config.Talker.Predictor.Hidden}},
+		Talker:    e.stepper(e.talker, m.Config.Talker.Hidden, &e.spent.Prefill, &e.spent.Steps),
+		Predictor: &nativePredictor{*e.stepper(e.predictor, m.Config.Talker.Predictor.Hidden, &e.spent.Frames, &e.spent.Frames)},
 		Kernels:   pool.Kernels(),
 		Packed:    e.weights.packed(),
 		native:    e,
 	}, nil
+}
+
+// Spent is the time that native steppers took so far, in all and in the parts of their decoders. Zero for libtorch's.
+type Spent struct {
+	Prefill, Steps    time.Duration // the talker's prompts; its rows
+	Logits            time.Duration // codec_head
+	Frames            time.Duration // codes 1 … G-1
+	Talker, Predictor native.Spent
+}
+
+// Spent says where the time went.
+func (s *Steppers) Spent() Spent {
+	if s.native == nil {
+		return Spent{}
+	}
+	t := s.native.spent
+	t.Talker, t.Predictor = s.native.talker.Spent(), s.native.predictor.Spent()
+	return t
 }
 
 // Close frees everything but the model.

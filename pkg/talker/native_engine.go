@@ -1,6 +1,8 @@
 package talker
 
 import (
+	"time"
+
 	"github.com/qakd/qakd/internal/native"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/sugarme/gotch"
@@ -14,7 +16,11 @@ type engine struct {
 	talker, predictor *native.Stack
 	head, adapter     *native.Matrix // adapter is nil where the widths are equal
 	frames            *native.Predictor
+	spent             Spent
 }
+
+// book adds the time since began.
+func book(to *time.Duration, began time.Time) { *to += time.Since(began) }
 
 // newEngine also returns the engine with an error, for close.
 func newEngine(m *Model, pool *native.Pool, pack bool) (*engine, error) {
@@ -82,4 +88,8 @@ func (e *engine) close() {
 	e.predictor.Close()
 	e.weights.close()
 	e.pool.Close()
+}
+
+func (e *engine) stepper(stack *native.Stack, out int64, prefill, step *time.Duration) *nativeStepper {
+	return &nativeStepper{e: e, stack: stack, width: e.m.Config.Talker.Hidden, out: out, prefilled: prefill, stepped: step}
 }

@@ -3,6 +3,7 @@ package talker
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/qakd/qakd/internal/native"
 	"github.com/qakd/qakd/internal/tensor"
@@ -16,6 +17,8 @@ type nativeStepper struct {
 	e          *engine
 	stack      *native.Stack
 	width, out int64
+
+	prefilled, stepped *time.Duration
 }
 
 // floats are the rows of x for the kernels, which no watcher sees and nothing flows back through.
@@ -29,11 +32,8 @@ func (s *nativeStepper) floats(c *nn.Context, x *ts.Tensor) []float32 {
 }
 
 func (s *nativeStepper) Prefill(c *nn.Context, x *ts.Tensor, mask []int64) *ts.Tensor {
+	defer book(s.prefilled, time.Now())
 	c.Check("native decoder", s.e.bind())
-	return s.prefill(c, x, mask)
-}
-
-func (s *nativeStepper) prefill(c *nn.Context, x *ts.Tensor, mask []int64) *ts.Tensor {
 	size := c.Shape(x)
 	B, T, W := int(size[0]), int(size[1]), int(size[2])
 	rows, err := realRows(mask, B, T)
@@ -68,6 +68,7 @@ func realRows(mask []int64, B, T int) ([]int32, error) {
 }
 
 func (s *nativeStepper) Step(c *nn.Context, x *ts.Tensor) *ts.Tensor {
+	defer book(s.stepped, time.Now())
 	c.Check("native decoder", s.e.weights.check())
 	h := make([]float32, c.Shape(x)[0]*s.out)
 	c.Check("native decoder", s.stack.Step(s.enter(c, s.floats(c, x)), h))
@@ -97,6 +98,7 @@ func (s *nativeStepper) Close() { s.stack.Forget() }
 // logits of code 0 [N,Vc] from states [N,H].
 func (s *nativeStepper) logits(c *nn.Context, hidden *ts.Tensor) *ts.Tensor {
 	c.Check("native decoder", s.e.weights.check())
+	defer book(&s.e.spent.Logits, time.Now())
 	n, V := c.Shape(hidden)[0], s.e.m.Config.Talker.Vocab
 	out := make([]float32, n*V)
 	c.Check("native decoder", s.e.pool.Apply(s.e.head, s.floats(c, hidden), out))
@@ -109,6 +111,7 @@ type nativePredictor struct{ nativeStepper }
 // frame is DecodeFrame, with draws from the streams of the utterances.
 func (s *nativePredictor) frame(c *nn.Context, hidden *ts.Tensor, code0 []int64, live []*voiceover, how Sampling) ([][]int64, *ts.Tensor, error) {
 	c.Check("native decoder", s.e.weights.check())
+	defer book(&s.e.spent.Frames, time.Now())
 	n, steps := len(code0), s.e.m.Config.Groups()-1
 	first, flat := make([]int32, n), make([]int32, n*steps)
 	for i, k := range code0 {

@@ -29,13 +29,13 @@ func nativeSteppers(t *testing.T, m *Model, o StepperOptions) *Steppers {
 	return st
 }
 
-// Every set of kernels decodes the reference's codes in every mode, with one thread and with three.
+// Every set of kernels decodes the reference's codes in every mode.
 func TestNativeGreedyDecoding(t *testing.T) {
 	for _, fixture := range []string{"tiny-f32", "tiny-sharded"} {
 		m := loadFixture(t, fixture)
 		g := openGoldens(t, fixture, "generate.safetensors")
-		for i, kernels := range native.Kernels() {
-			st := nativeSteppers(t, m, StepperOptions{Kernels: kernels, Threads: 1 + 2*(i%2)})
+		for _, kernels := range native.Kernels() {
+			st := nativeSteppers(t, m, StepperOptions{Kernels: kernels})
 			for name, mode := range generationModes(t, fixture) {
 				t.Run(fixture+"/"+kernels+"/"+name, func(t *testing.T) { greedy(t, m, g, name, mode, st.Talker, st.Predictor) })
 			}
@@ -71,7 +71,7 @@ func TestNativeStates(t *testing.T) {
 		for i, kernels := range native.Kernels() {
 			for _, padded := range []bool{false, true} {
 				t.Run(fmt.Sprint(fixture, "/", kernels, "/", padded), func(t *testing.T) {
-					both(t, m, StepperOptions{Kernels: kernels, Threads: 1 + i}, 1e-5, func(c *nn.Context, st *Steppers) []*ts.Tensor {
+					both(t, m, StepperOptions{Kernels: kernels, Threads: 1 + i%2}, 1e-5, func(c *nn.Context, st *Steppers) []*ts.Tensor {
 						return journey(c, m, st.Talker, padded)
 					})
 				})
@@ -119,7 +119,7 @@ func TestNativePredictorStates(t *testing.T) {
 // 200 frames, greedy and drawn with every kind of setting, are libtorch's code for code.
 func TestNativeCodes(t *testing.T) {
 	m := loadFixture(t, "tiny-sharded")
-	st := nativeSteppers(t, m, StepperOptions{Threads: 2})
+	st := nativeSteppers(t, m, StepperOptions{})
 	for name, change := range map[string]func(*Sampling){
 		"greedy": func(s *Sampling) { s.DoSample, s.SubDoSample = false, false },
 		"top k":  func(s *Sampling) {},
@@ -184,13 +184,13 @@ func cast(t *testing.T, m *Model, d gotch.DType) {
 	m.DType = d
 }
 
-// With bf16 weights, packed or not, native states are those of a float32 model with the same weights: only keys and
-// values are rounded.
+// With bf16 weights, packed or not, native states are those of a float32 model with the same weights, but for the keys,
+// values and activations that are rounded.
 func TestNativeBF16(t *testing.T) {
 	m := wide(t)
 	states := func(o StepperOptions) (out []*ts.Tensor) {
 		st := nativeSteppers(t, m, o)
-		if (st.Packed > 0) != (o.Pack && st.Kernels == "avx512") {
+		if (st.Packed > 0) != (o.Pack && strings.HasPrefix(st.Kernels, "avx512")) {
 			t.Errorf("%s kernels packed %d bytes; asked to pack: %v", st.Kernels, st.Packed, o.Pack)
 		}
 		run(t, func(c *nn.Context) error {
@@ -208,13 +208,13 @@ func TestNativeBF16(t *testing.T) {
 			wantClose(t, fmt.Sprintf("%+v: state %d", o, i), got, want[i], 1e-2)
 		}
 	}
-	for _, kernels := range native.Kernels()[:1] { // float32 keys: the weights alone, exactly
-		m.DType = gotch.Float
-		for i, got := range states(StepperOptions{Kernels: kernels}) {
-			wantClose(t, fmt.Sprintf("%s: state %d", kernels, i), got, want[i], 1e-5)
+	m.DType = gotch.Float // keys and values too: only the weights are bf16, and these are the same
+	for _, kernels := range native.Kernels() {
+		if kernels == "avx512bf16" { // rounds the activations of prompts
+			continue
 		}
-		for i, got := range states(StepperOptions{Pack: true}) {
-			wantClose(t, fmt.Sprintf("packed: state %d", i), got, want[i], 1e-5)
+		for i, got := range states(StepperOptions{Kernels: kernels, Pack: true}) {
+			wantClose(t, fmt.Sprintf("%s: state %d", kernels, i), got, want[i], 1e-5)
 		}
 	}
 }

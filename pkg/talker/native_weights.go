@@ -2,11 +2,11 @@ package talker
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"unsafe"
 
 	"github.com/qakd/qakd/internal/native"
-	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/sugarme/gotch/ts"
 )
@@ -48,19 +48,11 @@ func (w *weight) matrix() *native.Matrix {
 }
 
 func (w *weights) describe(p *nn.Param, pack bool) (*native.Matrix, error) {
-	kind, err := kindOf(p)
+	kind, at, err := elements(p)
 	if err != nil {
 		return nil, err
 	}
-	ok, err := p.T.IsContiguous()
-	if err != nil || !ok {
-		return nil, fmt.Errorf("its elements do not lie row after row (%v)", err)
-	}
-	at, err := p.T.DataPtr()
-	if err != nil {
-		return nil, err
-	}
-	m, err := native.NewMatrix(kind, int(p.Shape[0]), int(p.Shape[1]), unsafe.Pointer(at))
+	m, err := native.NewMatrix(kind, int(p.Shape[0]), int(p.Shape[1]), at)
 	if err != nil || !pack {
 		return m, err
 	}
@@ -69,6 +61,19 @@ func (w *weights) describe(p *nn.Param, pack bool) (*native.Matrix, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// elements is where a parameter's lie.
+func elements(p *nn.Param) (native.Kind, unsafe.Pointer, error) {
+	kind, err := kindOf(p)
+	if err != nil {
+		return 0, nil, err
+	}
+	if ok, err := p.T.IsContiguous(); err != nil || !ok {
+		return 0, nil, fmt.Errorf("its elements do not lie row after row (%v)", err)
+	}
+	at, err := p.T.DataPtr()
+	return kind, at, err
 }
 
 // slot describes a projection's matrix and bias.
@@ -92,11 +97,21 @@ func (w *weights) vector(p *nn.Param) []float32 {
 	if w.err != nil {
 		return nil
 	}
-	v, err := tensor.Floats(p.T)
+	kind, at, err := elements(p)
 	if err != nil {
 		w.err = fmt.Errorf("%s: %w", p.Name, err)
+		return nil
 	}
-	return v
+	out := make([]float32, p.NumElements())
+	if kind == native.F32 {
+		copy(out, unsafe.Slice((*float32)(at), len(out)))
+	} else {
+		for i, v := range unsafe.Slice((*uint16)(at), len(out)) {
+			out[i] = math.Float32frombits(uint32(v) << 16)
+		}
+	}
+	runtime.KeepAlive(p.T)
+	return out
 }
 
 func (w *weights) layers(d *nn.Decoder) []native.Layer {
@@ -136,5 +151,4 @@ func (w *weights) close() {
 		have.m.Close()
 	}
 	w.of = nil
-	runtime.KeepAlive(w)
 }
