@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -19,6 +20,7 @@ type AdamW struct {
 	cfg    Config
 	groups []Group
 	states []*state // in the order of groups and their parameters
+	scale  lossScale
 
 	composite bool // tensor operations also on the CPU
 }
@@ -47,7 +49,7 @@ func New(groups []Group, cfg Config) (*AdamW, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	o := &AdamW{cfg: cfg, groups: groups}
+	o := &AdamW{cfg: cfg, groups: groups, scale: lossScale{factor: cfg.LossScale}}
 	seen := make(map[string]string)
 	for i := range groups {
 		g := &groups[i]
@@ -102,11 +104,16 @@ func newState(p *nn.Param, g *Group, cfg Config) (*state, error) {
 }
 
 // Step updates every parameter that has a gradient and drops the gradients. factor multiplies the groups' rates; norm is
-// the norm of all gradients together before clipping. A gradient that is not finite is a *NonFiniteError, before
-// anything is changed; the gradients then stay for inspection.
+// the norm of all gradients together, those of the loss without its scale, before clipping. A gradient that is not finite
+// is a *SkippedError where the loss has a scale that can be to blame, else a *NonFiniteError, before anything is changed;
+// the gradients then stay for inspection.
 func (o *AdamW) Step(factor float64) (norm float64, err error) {
 	err = tensor.Run(func(s *tensor.Scope) error {
 		grads, n, err := o.gradients(s)
+		var bad *NonFiniteError
+		if errors.As(err, &bad) && o.scale.overflowed() {
+			return errors.Join(&SkippedError{bad.Param, o.scale.value()}, o.ZeroGrad())
+		}
 		if err != nil {
 			return err
 		}
@@ -115,9 +122,10 @@ func (o *AdamW) Step(factor float64) (norm float64, err error) {
 		if o.cfg.ClipNorm > 0 {
 			clip = min(1, o.cfg.ClipNorm/(norm+1e-6))
 		}
-		if err := o.update(s, grads, factor, clip); err != nil {
+		if err := o.update(s, grads, factor, clip/o.scale.value()); err != nil {
 			return err
 		}
+		o.scale.applied()
 		return o.ZeroGrad()
 	})
 	return norm, err
@@ -132,7 +140,8 @@ func (o *AdamW) GradNorm() (norm float64, err error) {
 	return norm, err
 }
 
-// gradients are those of the states, nil for none, and their norm, summed in float64 in the order of the states.
+// gradients are those of the states, nil for none, and their norm without the scale of the loss, summed in float64 in the
+// order of the states.
 func (o *AdamW) gradients(s *tensor.Scope) ([]*ts.Tensor, float64, error) {
 	grads := make([]*ts.Tensor, len(o.states))
 	sum := 0.0
@@ -150,7 +159,7 @@ func (o *AdamW) gradients(s *tensor.Scope) ([]*ts.Tensor, float64, error) {
 		}
 		sum += sq
 	}
-	return grads, math.Sqrt(sum), nil
+	return grads, math.Sqrt(sum) / o.scale.value(), nil
 }
 
 // update applies the gradients, those that there are, to their parameters.

@@ -79,6 +79,7 @@ func (o *AdamW) Metadata() map[string]string {
 		"optimizer": Format, "beta1": number(o.cfg.Beta1), "beta2": number(o.cfg.Beta2), "eps": number(o.cfg.Eps), "clip_norm": number(o.cfg.ClipNorm),
 		"state_bits": strconv.Itoa(o.cfg.StateBits), "weights": string(o.cfg.Weights), "rounding_seed": strconv.FormatInt(o.cfg.Seed, 10),
 	}
+	o.scale.describe(meta)
 	for _, g := range o.groups {
 		meta["group."+g.Name] = fmt.Sprintf("lr=%s weight_decay=%s params=%d", number(g.LR), number(g.WeightDecay), len(g.Params))
 	}
@@ -103,6 +104,9 @@ func (o *AdamW) Load(path string) error {
 	}
 	if err := o.Restore(src); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := o.scale.restore(src.Metadata()); err != nil {
+		return fmt.Errorf("optim: %s: %w", path, err)
 	}
 	return nil
 }

@@ -63,6 +63,9 @@ func (r *run) accumulate(us []data.Utterance, total Counts) (terms []mean, err e
 		if err != nil {
 			return err
 		}
+		if scale := r.opt.LossScale(); scale != 1 {
+			loss = c.MulScalar(loss, scale)
+		}
 		return tensor.Backward(loss)
 	})
 	var bad *NonFiniteError
