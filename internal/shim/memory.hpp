@@ -4,6 +4,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -25,8 +26,18 @@ constexpr size_t kMostIdle = 1ull << 30;  // idle bytes that are kept at most
 
 struct Header {
   size_t capacity;  // of the data; 0: not to be kept
+  size_t counted;   // what the block counts for
 };
 static_assert(sizeof(Header) <= kAlign);
+
+// What tensors hold, idle blocks apart.
+std::atomic<int64_t> held{0}, most{0};
+
+void count(int64_t n) {
+  int64_t now = held.fetch_add(n, std::memory_order_relaxed) + n, seen = most.load(std::memory_order_relaxed);
+  while (now > seen && !most.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
+  }
+}
 
 struct Idle {
   std::mutex mutex;
@@ -76,6 +87,7 @@ void release(void *p) {
   if (!p) return;
   char *data = static_cast<char *>(p);
   size_t capacity = reinterpret_cast<Header *>(data - kAlign)->capacity;
+  count(-(int64_t) reinterpret_cast<Header *>(data - kAlign)->counted);
   if (!capacity || !idle().keep(data, capacity)) std::free(data - kAlign);
 }
 
@@ -90,14 +102,18 @@ struct Blocks final : c10::Allocator {
     TORCH_CHECK(n <= SIZE_MAX / 2, "tensor of ", n, " bytes");
     size_t capacity = n < kSmallest || n > kLargest ? 0 : round_up(n);
     if (capacity)
-      if (char *data = idle().take(capacity)) return data;
+      if (char *data = idle().take(capacity)) {
+        count(reinterpret_cast<Header *>(data - kAlign)->counted);
+        return data;
+      }
     void *p = nullptr;
     size_t want = (capacity ? capacity : n) + kAlign;
     if (posix_memalign(&p, kAlign, want)) {
       idle().clear();
       TORCH_CHECK(!posix_memalign(&p, kAlign, want), "out of memory: a tensor of ", n, " bytes does not fit");
     }
-    static_cast<Header *>(p)->capacity = capacity;
+    *static_cast<Header *>(p) = {capacity, want};
+    count(want);
     return static_cast<char *>(p) + kAlign;
   }
 };
@@ -106,6 +122,12 @@ Blocks blocks;
 const bool installed = (c10::SetCPUAllocator(&blocks, 1), true);  // before the first tensor
 
 }  // namespace
+
+extern "C" void shim_held(int64_t *now, int64_t *peak, int reset) {
+  *now = held.load();
+  *peak = most.load();
+  if (reset) most.store(*now);
+}
 
 extern "C" void shim_trim(void) {
   idle().clear();

@@ -140,6 +140,13 @@ func Thread() uintptr { return uintptr(C.shim_thread()) }
 // Trim gives the memory of freed tensors, which is kept for the next ones, back to the system.
 func Trim() { C.shim_trim() }
 
+// Held is the bytes that tensors on the CPU hold, and the most since the last call with reset.
+func Held(reset bool) (now, peak int64) {
+	var n, p C.int64_t
+	C.shim_held(&n, &p, cbool(reset))
+	return int64(n), int64(p)
+}
+
 // LoadCUDA loads libtorch's CUDA half into the process. It must run before the first query for CUDA.
 func LoadCUDA() error {
 	var e *C.char

@@ -40,6 +40,7 @@ int shim_threads(void);
 uintptr_t shim_enter(void);   // the calling OS thread takes over the number of threads; its identity
 uintptr_t shim_thread(void);  // the identity of the calling OS thread while it lives
 void shim_trim(void);  // memory.hpp
+void shim_held(int64_t *now, int64_t *peak, int reset);  // bytes of tensors on the CPU; reset: the peak starts again
 int shim_load_cuda(char **err);  // dlopen of libtorch_cuda: 0 loaded, -1 with the loader's reason
 
 #ifdef __cplusplus

@@ -141,3 +141,13 @@ func Threads() (n int) {
 
 // Trim returns freed memory to the system.
 func Trim() { shim.Trim() }
+
+// Held is the bytes that tensors on the CPU hold, and the most that they held since the last ResetHeld. Memory that is
+// kept for the next tensors does not count.
+func Held() (now, peak int64) { return shim.Held(false) }
+
+// ResetHeld lets the peak of Held start again from what is held, which it returns.
+func ResetHeld() int64 {
+	now, _ := shim.Held(true)
+	return now
+}

@@ -60,3 +60,25 @@ func TestMemoryIsFlat(t *testing.T) {
 		}
 	})
 }
+
+func TestHeld(t *testing.T) {
+	before := ResetHeld()
+	run(t, func(s *Scope) {
+		x := s.Zeros(gotch.Float, 1<<20) // 4 MiB
+		s.Nest(func(in *Scope) { in.Add(x, x) })
+		now, peak := Held()
+		if n := now - before; n < 4<<20 || n > 5<<20 {
+			t.Errorf("%d bytes are held with one tensor of 4 MiB", n)
+		}
+		if n := peak - before; n < 8<<20 || n > 10<<20 {
+			t.Errorf("at most %d bytes were held with two of them", n)
+		}
+		s.Nest(func(in *Scope) { in.Add(x, x) }) // in a block that was kept
+		if _, again := Held(); again != peak {
+			t.Errorf("the peak became %d, was %d", again, peak)
+		}
+	})
+	if now, _ := Held(); now != before {
+		t.Errorf("%d bytes more are held after the scope", now-before)
+	}
+}
