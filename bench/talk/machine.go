@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// quiet is the part of the machine that others may use in an undisturbed round.
+const quiet = 0.06
+
+// ticks of /proc are hundredths of a second on every Linux.
+const tick = 10 * time.Millisecond
+
+// describeMachine names the CPU and the load; what cannot be read is left out.
+func describeMachine(threads int) string {
+	cpu, load := runtime.GOARCH, "unknown"
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				cpu = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load = strings.Join(strings.Fields(string(b))[:3], " ")
+	}
+	return fmt.Sprintf("machine: %s, %d CPUs, load %s; %d threads each", cpu, runtime.NumCPU(), load, threads)
+}
+
+// watch compares the machine's busy time with that of both sides.
+type watch struct {
+	pids       []int
+	busy, own  time.Duration
+	began      time.Time
+	unreadable bool
+}
+
+func watchMachine(rival int) *watch {
+	w := &watch{pids: []int{os.Getpid(), rival}, began: time.Now()}
+	w.busy, w.own, w.unreadable = w.now()
+	return w
+}
+
+// others is the part of the machine that other programs used since; 0 where that cannot be read.
+func (w *watch) others() float64 {
+	busy, own, unreadable := w.now()
+	if w.unreadable || unreadable {
+		return 0
+	}
+	all := float64(time.Since(w.began)) * float64(runtime.NumCPU())
+	return max(0, float64(busy-w.busy-(own-w.own))/all)
+}
+
+func (w *watch) now() (busy, own time.Duration, unreadable bool) {
+	b, err := os.ReadFile("/proc/stat")
+	f := strings.Fields(string(b))
+	if err != nil || len(f) < 9 {
+		return 0, 0, true
+	}
+	for i, v := range f[1:9] { // user nice system idle iowait irq softirq steal
+		if n, err := strconv.ParseInt(v, 10, 64); err == nil && i != 3 && i != 4 {
+			busy += time.Duration(n) * tick
+		}
+	}
+	for _, pid := range w.pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, rest, ok := strings.Cut(string(b), ") ") // the name before may hold anything
+		f := strings.Fields(rest)
+		if err != nil || !ok || len(f) < 13 {
+			return 0, 0, true
+		}
+		for _, v := range f[11:13] { // utime, stime
+			if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+				own += time.Duration(n) * tick
+			}
+		}
+	}
+	return busy, own, false
+}

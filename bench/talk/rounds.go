@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/qakd/qakd/pkg/report"
+)
+
+// result is the best of all rounds, each stage by itself.
+type result struct{ ours, rival times }
+
+// row is one line of the table and of the JSON file: milliseconds, how many times faster ours is, and how many times are
+// asked for.
+type row struct {
+	Name    string  `json:"name"`
+	Ours    float64 `json:"ours"`
+	Rival   float64 `json:"rival"`
+	Ratio   float64 `json:"ratio"`
+	Goal    float64 `json:"goal"`
+	Reached bool    `json:"reached"`
+}
+
+// rounds lets both sides take turns; the first round only warms up.
+func rounds(ctx context.Context, o options, us *ours, them *rival) (result, error) {
+	inf := math.Inf(1)
+	none := times{Prefill: inf, Talker: inf, Predictor: inf, Codec: inf}
+	best := result{none, none}
+	for i := range o.rounds + 1 {
+		if err := ctx.Err(); err != nil {
+			return best, err
+		}
+		watch := watchMachine(them.pid())
+		a, b, err := round(ctx, o, us, them, i)
+		if err != nil {
+			return best, err
+		}
+		others := watch.others()
+		note := ""
+		if others > quiet {
+			note = "  disturbed: others used " + fmt.Sprintf("%.0f %% of the machine", 100*others)
+		}
+		if i == 0 {
+			note += "  (warms up, does not count)"
+		} else {
+			best.ours, best.rival = least(best.ours, a), least(best.rival, b)
+		}
+		fmt.Printf("round %d: talker %.1f | %.1f  code predictor %.1f | %.1f  codec %.1f | %.1f  prefill %.0f | %.0f ms%s\n", i,
+			a.Talker, b.Talker, a.Predictor, b.Predictor, a.Codec, b.Codec, a.Prefill, b.Prefill, note)
+	}
+	return best, nil
+}
+
+func round(ctx context.Context, o options, us *ours, them *rival, i int) (a, b times, err error) {
+	const rest = 300 * time.Millisecond // for the other side's threads to stop waiting for work
+	if b, err = them.speech(us, i); err != nil {
+		return a, b, err
+	}
+	time.Sleep(rest)
+	if a, err = us.speech(ctx); err != nil {
+		return a, b, err
+	}
+	if a.Rows != b.Rows {
+		return a, b, fmt.Errorf("our prompt has %d rows, the rival's %d", a.Rows, b.Rows)
+	}
+	time.Sleep(rest)
+	if b.Codec, err = them.sound(o.chunk); err != nil {
+		return a, b, err
+	}
+	time.Sleep(rest)
+	a.Codec, err = us.sound()
+	time.Sleep(rest)
+	return a, b, err
+}
+
+func least(a, b times) times {
+	return times{b.Rows, min(a.Prefill, b.Prefill), min(a.Talker, b.Talker), min(a.Predictor, b.Predictor), min(a.Codec, b.Codec)}
+}
+
+func (r result) rows() []row {
+	line := func(name string, goal float64, of func(t times) float64) row {
+		a, b := of(r.ours), of(r.rival)
+		return row{name, round3(a), round3(b), round3(b / a), goal, b/a >= goal}
+	}
+	return []row{
+		line("talker step", 2, func(t times) float64 { return t.Talker }),
+		line("code predictor", 2.5, func(t times) float64 { return t.Predictor }),
+		line("codec", 1.1, func(t times) float64 { return t.Codec }),
+		line("all", 2, func(t times) float64 { return t.Talker + t.Predictor + t.Codec }),
+		line("prefill", 1, func(t times) float64 { return t.Prefill }),
+	}
+}
+
+func round3(v float64) float64 { return math.Round(1000*v) / 1000 }
+
+func table(w io.Writer, rows []row) error {
+	t := &report.Table{Title: "milliseconds a frame (prefill: in all), best of the rounds", Columns: []string{"", "ours", "rival", "ratio", "goal", "reached"}}
+	for _, r := range rows {
+		reached := "yes"
+		if !r.Reached {
+			reached = "no"
+		}
+		t.Add(r.Name, fmt.Sprintf("%.2f", r.Ours), fmt.Sprintf("%.2f", r.Rival), fmt.Sprintf("%.2f×", r.Ratio), fmt.Sprintf("%.1f×", r.Goal), reached)
+	}
+	return t.Text(w)
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A row's ratio is how many times faster ours is, and the goal is in the same sense.
+func TestRows(t *testing.T) {
+	r := result{
+		ours:  least(times{29, 50, 10, 30, 20}, times{29, 60, 12, 25, 20}),
+		rival: times{29, 40, 25, 50, 20},
+	}
+	want := []row{
+		{"talker step", 10, 25, 2.5, 2, true},
+		{"code predictor", 25, 50, 2, 2.5, false},
+		{"codec", 20, 20, 1, 1.1, false},
+		{"all", 55, 95, 1.727, 2, false},
+		{"prefill", 50, 40, 0.8, 1, false},
+	}
+	for i, got := range r.rows() {
+		if got != want[i] {
+			t.Errorf("%+v, want %+v", got, want[i])
+		}
+	}
+	path := filepath.Join(t.TempDir(), "talk.json")
+	if err := write(path, r.rows()); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []map[string]any
+	if err := json.Unmarshal(b, &list); err != nil || len(list) != len(want) || list[0]["reached"] != true || list[1]["ratio"] != 2.0 {
+		t.Errorf("%s (%v), want a list of rows", b, err)
+	}
+}
+
+// peer starts a shell script in the rival's place.
+func peer(t *testing.T, script string) (*rival, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "peer.sh")
+	if err := os.WriteFile(path, []byte(script), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return startRival(context.Background(), options{python: "sh", peer: path, threads: 1})
+}
+
+func TestRival(t *testing.T) {
+	r, err := peer(t, `echo '{"torch": "9.9", "dtype": "torch.bfloat16"}'; read task; echo '{"codec_ms": 12.5}'; echo "$task" >&2; read task`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(r.what, "torch 9.9") {
+		t.Errorf("rival %q, want its version", r.what)
+	}
+	if v, err := r.sound(25); err != nil || v != 12.5 {
+		t.Errorf("codec %v (%v), want 12.5", v, err)
+	}
+	if err := r.close(); err == nil || !strings.Contains(r.log.String(), `"frames":25`) {
+		t.Errorf("error %v, log %q, want a script that got its task and ended at the end of its input", err, r.log.String())
+	}
+	_, err = peer(t, `echo one >&2; echo "no module named qwen_tts" >&2; exit 3`)
+	if err == nil || !strings.Contains(err.Error(), "it last said: no module named qwen_tts") {
+		t.Errorf("error %v, want the last words", err)
+	}
+	_, err = startRival(context.Background(), options{python: filepath.Join(t.TempDir(), "python"), threads: 1})
+	if err == nil || !strings.Contains(err.Error(), "make bench-talk sets it up") {
+		t.Errorf("error %v, want what to do", err)
+	}
+}
