@@ -103,7 +103,7 @@ func eachChunk(c *nn.Context, rows int64, size int, f func(c *nn.Context, at, n 
 }
 
 func (m *meter) addCode0(c *nn.Context, l *forced, t, s outputs, at, n int64) error {
-	lt := headLogits(c, t.m, c.Narrow(t.hidden, 0, at, n))
+	lt := c.ToDevice(headLogits(c, t.m, c.Narrow(t.hidden, 0, at, n)), m.student.Device)
 	ls := headLogits(c, s.m, c.Narrow(s.hidden, 0, at, n))
 	rt, rs := reachable(c, t.m.Config, lt), reachable(c, s.m.Config, ls)
 	pt, err := tensor.Floats(c.Sigmoid(eosLogit(c, rt)))
@@ -125,7 +125,8 @@ func (m *meter) addCode0(c *nn.Context, l *forced, t, s outputs, at, n int64) er
 }
 
 func (m *meter) addCodes(c *nn.Context, l *forced, t, s outputs, at, n int64) error {
-	return m.addRows(c, codeLogits(c, t.m, c.Narrow(t.states, 0, at, n)), codeLogits(c, s.m, c.Narrow(s.states, 0, at, n)), 1,
+	lt := c.ToDevice(codeLogits(c, t.m, c.Narrow(t.states, 0, at, n)), m.student.Device)
+	return m.addRows(c, lt, codeLogits(c, s.m, c.Narrow(s.states, 0, at, n)), 1,
 		func(i int) Layout { return l.layoutOf(l.frames[at+int64(i)]) })
 }
 

@@ -7,12 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"path/filepath"
 	"slices"
 
-	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/pkg/calib"
-	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/distill"
@@ -113,22 +110,14 @@ func apply(m *talker.Model, res *calib.Result) error {
 
 // origin hashes the teacher's weights and the calibration data.
 func (r *Run) origin(us []data.Utterance) (calib.Origin, error) {
-	head, err := ckpt.HeaderOnly(r.source)
+	model, err := r.teacherID()
 	if err != nil {
 		return calib.Origin{}, err
-	}
-	model := sha256.New()
-	for _, f := range head.Files {
-		sum, err := fsx.SHA256(f)
-		if err != nil {
-			return calib.Origin{}, err
-		}
-		fmt.Fprintf(model, "%s %s\n", sum, filepath.Base(f))
 	}
 	text, err := json.Marshal(us)
 	if err != nil {
 		return calib.Origin{}, err
 	}
 	sum := sha256.Sum256(text)
-	return calib.Origin{Model: hex.EncodeToString(model.Sum(nil)), Data: hex.EncodeToString(sum[:])}, nil
+	return calib.Origin{Model: model, Data: hex.EncodeToString(sum[:])}, nil
 }

@@ -28,6 +28,9 @@ func (r *Run) Evaluate(ctx context.Context) (*Summary, error) {
 	if !r.has(PackedDir) {
 		return nil, fmt.Errorf("%s is not there: run the distill stage first", r.path(PackedDir))
 	}
+	if err := r.present(); err != nil {
+		return nil, err
+	}
 	res, err := r.Calibrate(ctx) // reads what is there
 	if err != nil {
 		return nil, err

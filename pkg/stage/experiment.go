@@ -16,10 +16,11 @@ import (
 type Experiment struct {
 	Seed    int64  `toml:"seed"`    // of data, training and sampling
 	Model   string `toml:"model"`   // the teacher's checkpoint folder; "" for the built-in demo teacher
-	DType   string `toml:"dtype"`   // of the teacher's parameters and activations: float32 or bfloat16
+	DType   string `toml:"dtype"`   // of parameters and activations: float32 or bfloat16 (quant.masters are those of trained weights)
 	Device  string `toml:"device"`  // auto, cpu, cuda:0
 	Threads int    `toml:"threads"` // of the tensor library; 0: one per core
 
+	Teacher Teacher        `toml:"teacher"`
 	Data    Data           `toml:"data"`
 	Quant   qat.Config     `toml:"quant"`
 	Calib   calib.Config   `toml:"calib"`
@@ -46,6 +47,9 @@ func (e Experiment) Validate() error {
 		}
 	}
 	if _, err := e.TensorType(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := e.teacherType(); err != nil {
 		errs = append(errs, err)
 	}
 	if e.Threads < 0 {

@@ -30,6 +30,7 @@ const (
 	CalibratedDir  = "calibrated"
 	CheckpointsDir = "checkpoints"
 	MetricsFile    = "metrics.jsonl"
+	CacheDir       = "teacher" // what it said, where distill.cache keeps it
 	DistilledDir   = "distilled"
 	PackedDir      = "packed"
 	SummaryFile    = "summary.json"
@@ -45,6 +46,11 @@ type Run struct {
 
 	source string // the teacher's folder
 	device gotch.Device
+	// identity is the hash of the teacher's weights, "" until somebody asks.
+	identity string
+	// dismissed: of the teacher, only the heads are in memory.
+	dismissed bool
+
 	resume bool
 	began  time.Time
 	lock   *fsx.Lock
@@ -65,7 +71,7 @@ func Open(e Experiment, resolved *experiment.Resolved, dir string, resume bool, 
 	if err := r.agree(resolved); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	if r.Teacher, err = r.load(r.source); err != nil {
+	if err := r.recall(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	if err := r.readData(); err != nil {
@@ -137,7 +143,11 @@ func (r *Run) load(dir string) (*talker.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return talker.Load(dir, talker.Options{DType: dtype, Device: r.device, Swap: func(m *talker.Model, dir string) error {
+	return loadAs(dir, dtype, r.device)
+}
+
+func loadAs(dir string, dtype gotch.DType, device gotch.Device) (*talker.Model, error) {
+	return talker.Load(dir, talker.Options{DType: dtype, Device: device, Swap: func(m *talker.Model, dir string) error {
 		return qat.FromCheckpoint(m, dir)
 	}})
 }
@@ -162,15 +172,17 @@ func (e Experiment) Setup() (gotch.Device, error) {
 	return tensor.Device(e.Device)
 }
 
-// TensorType is the dtype of the teacher's parameters and activations.
-func (e Experiment) TensorType() (gotch.DType, error) {
-	switch e.DType {
+// TensorType is the dtype of parameters and activations.
+func (e Experiment) TensorType() (gotch.DType, error) { return tensorType("dtype", e.DType) }
+
+func tensorType(key, name string) (gotch.DType, error) {
+	switch name {
 	case "float32":
 		return gotch.Float, nil
 	case "bfloat16":
 		return gotch.BFloat16, nil
 	}
-	return gotch.Invalid, fmt.Errorf("dtype is %q, want float32 or bfloat16", e.DType)
+	return gotch.Invalid, fmt.Errorf("%s is %q, want float32 or bfloat16", key, name)
 }
 
 func (r *Run) logf(format string, args ...any) { fmt.Fprintf(r.Log, format+"\n", args...) }
