@@ -162,6 +162,18 @@ func (o *AdamW) gradients(s *tensor.Scope) ([]*ts.Tensor, float64, error) {
 	return grads, math.Sqrt(sum) / o.scale.value(), nil
 }
 
+// Apply updates every parameter that has a gradient by scale times its gradient, which it neither looks at nor drops: Step
+// without its guard, its norm and its clipping.
+func (o *AdamW) Apply(factor, scale float64) error {
+	return tensor.Run(func(s *tensor.Scope) error {
+		grads := make([]*ts.Tensor, len(o.states))
+		for i, st := range o.states {
+			grads[i] = s.Gradient(st.param.T)
+		}
+		return o.update(s, grads, factor, scale)
+	})
+}
+
 // update applies the gradients, those that there are, to their parameters.
 func (o *AdamW) update(s *tensor.Scope, grads []*ts.Tensor, factor, scale float64) error {
 	var near []*state // on the CPU

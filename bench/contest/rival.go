@@ -1,0 +1,71 @@
+package contest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// Rival is a program that first says what it is, in a line of JSON, and then answers each line of JSON with one.
+type Rival struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+	log strings.Builder // its stderr
+}
+
+// Start starts a rival with so many OpenMP threads and reads what it says of itself into hello. It ends with ctx, or with
+// Close.
+func Start(ctx context.Context, threads int, hello any, program string, args ...string) (*Rival, error) {
+	r := &Rival{cmd: exec.CommandContext(ctx, program, args...)}
+	r.cmd.Env = append(os.Environ(), fmt.Sprintf("OMP_NUM_THREADS=%d", threads))
+	r.cmd.Stderr = &r.log
+	out, err := r.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if r.in, err = r.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	r.out = bufio.NewReader(out)
+	if err := r.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("rival %s: %w", program, err)
+	}
+	if err := r.read(hello); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *Rival) read(into any) error {
+	line, err := r.out.ReadBytes('\n')
+	if err != nil {
+		log := strings.Split(strings.TrimSpace(r.log.String()), "\n")
+		return fmt.Errorf("rival %s: %w; it last said: %s", strings.Join(r.cmd.Args, " "), err, log[len(log)-1])
+	}
+	if err := json.Unmarshal(line, into); err != nil {
+		return fmt.Errorf("rival %s: %q: %w", strings.Join(r.cmd.Args, " "), line, err)
+	}
+	return nil
+}
+
+// Ask has it do a task.
+func (r *Rival) Ask(task, answer any) error {
+	b, err := json.Marshal(task)
+	if err != nil {
+		return err
+	}
+	if _, err := r.in.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("rival %s: %w", strings.Join(r.cmd.Args, " "), err)
+	}
+	return r.read(answer)
+}
+
+// Close lets it end by itself.
+func (r *Rival) Close() error { return errors.Join(r.in.Close(), r.cmd.Wait()) }

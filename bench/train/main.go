@@ -1,0 +1,61 @@
+// Train measures the parts of a training step beside those that a researcher would use in PyTorch.
+//
+//	make bench-train                   # makes the Python environment first
+//	go run ./bench/train -python bench/.venv/bin/python
+//
+// Both sides do the same work on as many threads and take turns in one run; the best of the rounds counts.
+// bench/train.json gets one object per row; ratio is how many times better ours is.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/qakd/qakd/bench/contest"
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/experiment"
+)
+
+type options struct {
+	python, peers, out string
+	threads, rounds    int
+	params             float64 // millions
+}
+
+func main() {
+	fs := flag.NewFlagSet("train", flag.ContinueOnError)
+	var o options
+	fs.StringVar(&o.python, "python", "bench/.venv/bin/python", "Python with bench/requirements-train.txt")
+	fs.StringVar(&o.peers, "peers", "bench/peers", "folder of the rivals")
+	fs.StringVar(&o.out, "out", "bench/train.json", "file for the results")
+	fs.IntVar(&o.threads, "threads", 2, "threads of each side")
+	fs.IntVar(&o.rounds, "rounds", 7, "rounds, of which the best counts; at least 5")
+	fs.Float64Var(&o.params, "params", 50, "millions of parameters of the optimizers")
+	os.Exit(experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return run(ctx, o) }))
+}
+
+func run(ctx context.Context, o options) (err error) {
+	if o.threads < 1 || o.rounds < 5 || !(o.params >= 1 && o.params <= 1000) {
+		return experiment.Usagef("-threads %d -rounds %d -params %v, want at least 1, 5, and 1 to 1000", o.threads, o.rounds, o.params)
+	}
+	if err := tensor.SetThreads(o.threads); err != nil {
+		return err
+	}
+	fmt.Println(contest.Machine(o.threads))
+	list, done, err := optimizers(ctx, o)
+	defer func() { err = errors.Join(err, done()) }()
+	if err != nil {
+		return err
+	}
+	rows, err := contest.Run(ctx, os.Stdout, list, o.rounds)
+	if err != nil {
+		return err
+	}
+	if err := contest.Write(o.out, rows); err != nil {
+		return err
+	}
+	return contest.Table(os.Stdout, "milliseconds, best of the rounds", rows)
+}
