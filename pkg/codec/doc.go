@@ -16,9 +16,9 @@
 // layers of the transformer together see further back.
 //
 // Nearly all work of decoding is in the last blocks. On the CPU they run in C (internal/native), from a copy of their
-// weights that is made at the first decoding: 105 MB of the published model in bfloat16, 210 MB in float32. Bfloat16 takes
-// half the time where the CPU multiplies it, and rounds less than libtorch does: sums and residual connections stay
-// float32. While the blocks are trained, and on a GPU, libtorch computes them.
+// weights that is made at the first decoding, and anew when they have changed: 105 MB of the published model in bfloat16,
+// 210 MB in float32. Bfloat16 takes half the time where the CPU multiplies it, and rounds less than libtorch does: sums and
+// residual connections stay float32. While the blocks are trained, and on a GPU, libtorch computes them.
 //
 // Codec.Encoder and Codec.Decoder are modules: their parameters may be initialized, trained and saved.
 //

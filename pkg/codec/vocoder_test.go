@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/qakd/qakd/internal/native"
 	"github.com/qakd/qakd/internal/tensor"
@@ -80,6 +81,28 @@ func TestVocoderFollowsParameters(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantClose(t, "libtorch", wav, after, rounding)
+}
+
+// Training changes numbers in place and then stops recording: what was compiled before it is of no use.
+func TestVocoderAfterTraining(t *testing.T) {
+	m := loaded(t, "tiny-sharded", Options{Parts: DecoderOnly})
+	codes := randomCodes(m, 5)
+	before := decoded(t, m, codes)
+	for _, p := range nn.Params(m.Decoder.blocks) {
+		at, err := p.T.DataPtr()
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbers := unsafe.Slice((*float32)(at), p.NumElements())
+		for i := range numbers {
+			numbers[i] += 1e-2 * float32(i%3-1)
+		}
+	}
+	after := decoded(t, m, codes)
+	wantClose(t, "after the steps", after, forward(t, m, codes), rounding)
+	if !differs(before, after, 1e-3) {
+		t.Error("the steps change nothing")
+	}
 }
 
 // In bfloat16 the compiled blocks round less than libtorch's: they are nearer to float32.
