@@ -35,11 +35,16 @@ func (b *codebook) vectors(c *nn.Context, ids *ts.Tensor) *ts.Tensor {
 	return c.Div(c.Embedding(b.sum.T, ids), c.Clamp(usage, leastUsage, maxUsage))
 }
 
+// table is all vectors [V, D].
+func (b *codebook) table(c *nn.Context) *ts.Tensor {
+	return c.Div(b.sum.T, c.Clamp(c.Unsqueeze(b.usage.T, 1), leastUsage, maxUsage))
+}
+
 const maxUsage = 3e38 // no bound: the largest number of float32 and bfloat16
 
 // nearest is the id of the closest vector to each row of x [N, D] by Euclidean distance in float32, and the vectors.
 func (b *codebook) nearest(c *nn.Context, x *ts.Tensor) (ids, vectors *ts.Tensor) {
-	table := c.Div(b.sum.T, c.Clamp(c.Unsqueeze(b.usage.T, 1), leastUsage, maxUsage))
+	table := b.table(c)
 	ids = c.Argmin(c.Cdist(c.To(x, gotch.Float), c.To(table, gotch.Float)), -1)
 	return ids, c.IndexSelect(table, 0, ids)
 }
@@ -94,13 +99,19 @@ func newDecoderQuantizer(path string, cfg *DecoderConfig, stages int) *quantizer
 	return q
 }
 
-// encode latents x [B, C, T] by the first n codebooks: one [B, T] of ids each.
-func (q *quantizer) encode(c *nn.Context, x *ts.Tensor, n int) []*ts.Tensor {
+// rows are latents x [B, C, T] in the width of the codebooks, a row for each frame: [B·T, D].
+func (q *quantizer) rows(c *nn.Context, x *ts.Tensor) *ts.Tensor {
 	if q.project != nil {
 		x = q.project.Forward(c, x)
 	}
 	size := c.Shape(x)
-	rest := c.Reshape(c.Transpose(x, 1, 2), size[0]*size[2], size[1]) // [B·T, D]
+	return c.Reshape(c.Transpose(x, 1, 2), size[0]*size[2], size[1])
+}
+
+// encode latents x [B, C, T] by the first n codebooks: one [B, T] of ids each.
+func (q *quantizer) encode(c *nn.Context, x *ts.Tensor, n int) []*ts.Tensor {
+	size := c.Shape(x)
+	rest := q.rows(c, x)
 	ids := make([]*ts.Tensor, n)
 	for i, b := range q.books[:n] {
 		var near, left *ts.Tensor
