@@ -218,6 +218,11 @@ func TestGenerateStops(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `"temperature": value 0`) || !strings.Contains(err.Error(), `"subtalker_top_p": value 2`) {
 		t.Errorf("error %v, want both bad values", err)
 	}
+	s = DefaultSampling()
+	s.DoSample, s.Temperature, s.SubDoSample, s.SubTemperature = false, 0, false, 0
+	if err := s.Validate(); err != nil {
+		t.Errorf("a temperature that nothing is divided by: %v", err)
+	}
 }
 
 // Row by row through the caches is the same as all at once, with and without padding, also after utterances left.

@@ -15,7 +15,7 @@ import (
 // Sampling decides how codes are drawn. The keys are those of generation_config.json.
 type Sampling struct {
 	DoSample          bool    `toml:"do_sample" json:"do_sample"`                   // false takes the best code
-	Temperature       float64 `toml:"temperature" json:"temperature"`               // divides the logits; at least 0.001
+	Temperature       float64 `toml:"temperature" json:"temperature"`               // divides the logits where they are sampled from; at least 0.001
 	TopK              int     `toml:"top_k" json:"top_k"`                           // draws from the best k; 0 for all
 	TopP              float64 `toml:"top_p" json:"top_p"`                           // and from the least set of that mass, in (0, 1]
 	RepetitionPenalty float64 `toml:"repetition_penalty" json:"repetition_penalty"` // of codes 0 drawn before; 1 for none
@@ -62,8 +62,8 @@ func ReadSampling(dir string) (Sampling, error) {
 func (s Sampling) Validate() error {
 	var p problems
 	const cold = 1e-3 // below, scores overflow
-	p.want(s.Temperature >= cold, "temperature", s.Temperature, "at least %g; do_sample = false takes the best", cold)
-	p.want(s.SubTemperature >= cold, "subtalker_temperature", s.SubTemperature, "at least %g; subtalker_dosample = false takes the best", cold)
+	p.want(!s.DoSample || s.Temperature >= cold, "temperature", s.Temperature, "at least %g; do_sample = false takes the best", cold)
+	p.want(!s.SubDoSample || s.SubTemperature >= cold, "subtalker_temperature", s.SubTemperature, "at least %g; subtalker_dosample = false takes the best", cold)
 	p.want(s.TopK >= 0, "top_k", s.TopK, "a number >= 0")
 	p.want(s.SubTopK >= 0, "subtalker_top_k", s.SubTopK, "a number >= 0")
 	p.want(s.TopP > 0 && s.TopP <= 1, "top_p", s.TopP, "a number in (0, 1]")
