@@ -151,6 +151,8 @@ func TestJobRefusals(t *testing.T) {
 		{"slot of a language", func(j *finetune.Job) { j.Config.Slot = 66 }, "slot is 66, which is codec_language_id.english"},
 		{"no rows", func(j *finetune.Job) { j.Rows = nil }, "no utterances, want at least one"},
 		{"a row without voice", func(j *finetune.Job) { j.Rows = slices.Clone(list); j.Rows[0].Vector, j.Rows[1].Vector = nil, nil }, "vector has 0 numbers, want 64"},
+		{"a source of other shapes", func(j *finetune.Job) { j.Source = source("tiny-bf16") }, "want the checkpoint that the model was loaded from"},
+		{"no source", func(j *finetune.Job) { j.Source = "gone" }, "gone/config.json: no such file"},
 		{"not a base checkpoint", func(j *finetune.Job) { j.Model = custom }, `tts_model_type is "custom_voice", want "base"`},
 	}
 	for _, tt := range tests {

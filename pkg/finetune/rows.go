@@ -27,9 +27,9 @@ type Reader struct {
 }
 
 // Read reads a file of utterances: texts are tokenized with the checkpoint's tokenizer, and what lacks a speaker_vector
-// gets that of its ref_audio. Clips of other rates are resampled, which Log is
-// told. Everything that training would refuse is an error here: a file without utterances, codes or ids of another model,
-// an utterance that is longer than the model's positions.
+// gets that of its ref_audio. Clips of other rates are resampled, which Log is told. Everything that training would refuse
+// is an error here: a file without utterances, codes or ids of another model, an utterance that is longer than the model's
+// positions.
 func (r *Reader) Read(path string) (data.List, error) {
 	if err := base(r.Config); err != nil {
 		return nil, err

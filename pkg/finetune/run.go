@@ -122,7 +122,8 @@ func (j Job) voice() (Voice, error) {
 			others, len(j.Rows), first.ID, j.Config.Speaker)
 	}
 	v := Voice{Name: j.Config.Speaker, Slot: j.Config.Slot, Vector: first.Vector}
-	return v, v.check(j.Model.Config)
+	_, _, err = contents(j.Model, j.Source, v) // now, not after the first epoch
+	return v, err
 }
 
 // digest is the SHA-256 of all utterances, so that a run does not go on with other data.

@@ -55,22 +55,7 @@ func (v Voice) check(cfg *talker.Config) error {
 // in its row, and everything else that the source holds but the speaker encoder. An older folder at dir is replaced; on an
 // error it is untouched. m itself is not changed.
 func Save(dir string, m *talker.Model, source string, v Voice) error {
-	if err := v.check(m.Config); err != nil {
-		return err
-	}
-	raw, err := os.ReadFile(filepath.Join(source, "config.json"))
-	if err != nil {
-		return fmt.Errorf("finetune: %w", err)
-	}
-	config, err := customVoice(raw, v)
-	if err != nil {
-		return fmt.Errorf("finetune: %s: %w", filepath.Join(source, "config.json"), err)
-	}
-	src, err := ckpt.HeaderOnly(source)
-	if err != nil {
-		return err
-	}
-	tensors, err := weights(m, src, v)
+	config, tensors, err := contents(m, source, v)
 	if err != nil {
 		return err
 	}
@@ -87,6 +72,29 @@ func Save(dir string, m *talker.Model, source string, v Voice) error {
 		return fmt.Errorf("finetune: save %s: %w", dir, err)
 	}
 	return nil
+}
+
+// contents is what a checkpoint has anew: the text of its config.json and its tensors. An error here is one that no
+// training can mend.
+func contents(m *talker.Model, source string, v Voice) ([]byte, []ckpt.Tensor, error) {
+	if err := v.check(m.Config); err != nil {
+		return nil, nil, err
+	}
+	path := filepath.Join(source, "config.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("finetune: %w", err)
+	}
+	config, err := customVoice(raw, v)
+	if err != nil {
+		return nil, nil, fmt.Errorf("finetune: %s: %w", path, err)
+	}
+	src, err := ckpt.HeaderOnly(source)
+	if err != nil {
+		return nil, nil, err
+	}
+	tensors, err := weights(m, src, v)
+	return config, tensors, err
 }
 
 // rewritten tells which files of the source are written anew.
