@@ -56,6 +56,8 @@ type Corpus struct {
 	prosody [Groups - 1][prosodyRank]table // condition: level of the coordinate
 
 	accent [Groups][Codebook][prosodyRank]float64 // what a code adds to the prosody of its frame
+
+	likely [Groups - 1][Codebook][len(pitches)]float64 // what a code says about who speaks (see speakerOf)
 }
 
 // table holds positive weights of codes under each value of one condition.
@@ -97,6 +99,7 @@ func New() *Corpus {
 			fill(r, c.accent[g][code][:], 1/math.Sqrt(Groups))
 		}
 	}
+	c.likely = c.likelihood()
 	return c
 }
 

@@ -27,7 +27,7 @@ func (c *Corpus) Code0(p []float64, s State) (end float64, err error) {
 	}
 	next, ok := after(s.Text, phone)
 	if !ok {
-		return 0, fmt.Errorf("demo: nothing in the text %s follows %q", Letters(s.Text), letter(phone, 'a'))
+		return 0, fmt.Errorf("demo: nothing in the text %s follows %q", Letters(s.Text), letter(phone, 'A'))
 	}
 	stay := 0.0
 	if phone != Edge {

@@ -13,7 +13,8 @@ import (
 	"github.com/qakd/qakd/internal/fsx"
 )
 
-// The teacher's checkpoint folder. Its weights are made by examples/pretrain.
+// The teacher's checkpoint folder. Its weights are made by examples/pretrain, those of its speech tokenizer by
+// examples/voice.
 //
 //go:embed teacher
 var teacher embed.FS
@@ -47,7 +48,8 @@ func TeacherDir() (string, error) {
 	return dir, nil
 }
 
-// WriteSettings writes the teacher's files without its weights into a folder: configuration and text tokenizer.
+// WriteSettings writes the teacher's files without the talker's weights into a folder: configuration, text tokenizer and
+// speech tokenizer.
 func WriteSettings(dir string) error {
 	return writeFiles(dir, func(name string) bool { return name != weightsFile })
 }
@@ -57,26 +59,30 @@ func writeFiles(dir string, want func(name string) bool) error {
 		if !want(name) {
 			return nil
 		}
-		return fsx.WriteBytes(filepath.Join(dir, name), content)
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+		return fsx.WriteBytes(path, content)
 	})
 }
 
-// eachFile of the teacher's folder, in order of names.
+// eachFile of the teacher's folder, in order of names, which are relative to it and have slashes.
 func eachFile(f func(name string, content []byte) error) error {
-	entries, err := teacher.ReadDir("teacher")
+	root, err := fs.Sub(teacher, "teacher")
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	for _, e := range entries {
-		content, err := teacher.ReadFile("teacher/" + e.Name())
+	return fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(root, name)
 		if err != nil {
 			return fmt.Errorf("demo: %w", err)
 		}
-		if err := f(e.Name(), content); err != nil {
-			return err
-		}
-	}
-	return nil
+		return f(name, content)
+	})
 }
 
 // TeacherConfig is the teacher's config.json: a custom-voice talker of the real architecture, with the ids of the

@@ -1,10 +1,15 @@
 package demo
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"unicode/utf8"
+)
 
 // A text token is a diphone: a phone and the one that follows it, with Edge before the first and after the last. So a
 // text of n phones has n+1 tokens, and the token that begins with the phone of a frame says what comes next. Written
-// down, the first half is an upper-case letter, the second a lower-case one, and Edge a dot: ".cCaAb" + "B.".
+// down, the first half is an upper-case letter, the second a lower-case one, and Edge a dot or a z: ".cCaAbBz" is what the
+// teacher's tokenizer reads as the text of c, a and b. See Spell.
 const (
 	Edge         = Phones // stands for silence before the first and after the last phone
 	firstDiphone = 267    // text id of the first diphone: behind 256 bytes and the pieces of the prompt's words
@@ -62,8 +67,31 @@ func Letters(text []int32) string {
 }
 
 func letter(phone int, first byte) byte {
-	if phone == Edge {
+	switch {
+	case phone == Edge && first == 'A':
 		return '.'
+	case phone == Edge:
+		return 'z'
 	}
 	return first + byte(phone)
+}
+
+// Spell is how a word of the language is written for the teacher, from its phones a … p: "cab" is ".cCaAbBz". It has
+// MinText to MaxText phones, none of them twice: anything else is an error.
+func Spell(word string) (string, error) {
+	if n := utf8.RuneCountInString(word); n < MinText || n > MaxText {
+		return "", fmt.Errorf("demo: word %q has %d phones, want %d to %d of the letters a to %c", word, n, MinText, MaxText, letter(Phones-1, 'a'))
+	}
+	phones := make([]int, 0, len(word))
+	for _, r := range word {
+		p := int(r - 'a')
+		if p < 0 || p >= Phones {
+			return "", fmt.Errorf("demo: word %q: %q is no phone, want the letters a to %c", word, r, letter(Phones-1, 'a'))
+		}
+		if slices.Contains(phones, p) {
+			return "", fmt.Errorf("demo: word %q: %q comes twice, want each phone at most once", word, r)
+		}
+		phones = append(phones, p)
+	}
+	return Letters(Text(phones...)), nil
 }
