@@ -238,6 +238,16 @@ INLINE float dot(const float *q, const void *k, int kind, long row, int D) {
   return s;
 }
 
+// n vectors of Σ_s p[s]·v[s] from column i on.
+INLINE void mix(const float *p, const void *v, int kind, int S, int D, int i, int n, float scale, float *out) {
+  vf a[4] = {{0}};
+  for (int s = 0; s < S; s++)
+#pragma GCC unroll 4
+    for (int c = 0; c < n; c++) a[c] += p[s] * get(v, kind, (long)s * D + i + c * W);
+#pragma GCC unroll 4
+  for (int c = 0; c < n; c++) store(out + i + c * W, a[c] * scale);
+}
+
 INLINE void attend_kind(const float *q, int heads, int D, const void *k, const void *v, int kind, int S, float *score, float *out) {
   const float scale = 1 / sqrtf((float)D);
   for (int s = 0; s < S; s++)
@@ -246,14 +256,8 @@ INLINE void attend_kind(const float *q, int heads, int D, const void *k, const v
     float *p = score + (long)g * S, *o = out + (long)g * D;
     float scaled = softmax(p, S);
     int i = 0;
-    for (; i + 4 * W <= D; i += 4 * W) {
-      vf a[4] = {{0}};
-      for (int s = 0; s < S; s++)
-#pragma GCC unroll 4
-        for (int c = 0; c < 4; c++) a[c] += p[s] * get(v, kind, (long)s * D + i + c * W);
-#pragma GCC unroll 4
-      for (int c = 0; c < 4; c++) store(o + i + c * W, a[c] * scaled);
-    }
+    for (; i + 4 * W <= D; i += 4 * W) mix(p, v, kind, S, D, i, 4, scaled, o);
+    for (; i + W <= D; i += W) mix(p, v, kind, S, D, i, 1, scaled, o);
     for (; i < D; i++) {
       float a = 0;
       for (int s = 0; s < S; s++) a += p[s] * get1(v, kind, (long)s * D + i);

@@ -3,6 +3,8 @@
 // The heads of a thread's own key heads need nobody else's rows of q, k and v, so a layer has four barriers:
 //
 //	norm · q k v · rotate · attend | o, add | norm · gate up · silu | down, add |
+//
+// More threads than key heads wait for these in the first part.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 package talker
 
 import (
+	"errors"
 	"time"
 
 	"github.com/qakd/qakd/internal/native"
@@ -49,6 +50,9 @@ func (s *Stack) native(cache native.Kind) native.Shape {
 // bind takes the parameters as they are now.
 func (e *engine) bind() error {
 	w, m := &e.weights, e.m
+	if w.of == nil {
+		return errors.New("the steppers have been closed")
+	}
 	if err := m.Native(); err != nil {
 		return err
 	}

@@ -255,6 +255,16 @@ func TestNativeRefusals(t *testing.T) {
 			t.Errorf("error %v, want one line with %q", err, name)
 		}
 	}
+	closed := nativeSteppers(t, m, StepperOptions{})
+	closed.Close()
+	for name, f := range map[string]func(c *nn.Context){
+		"have been closed": func(c *nn.Context) { closed.Talker.Prefill(c, c.Randn(1, 3, H), nil) },
+		"used after Close": func(c *nn.Context) { closed.Talker.Step(c, c.Randn(1, H)) },
+	} {
+		if err := nn.Run(func(c *nn.Context) error { f(c); return nil }); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v, want one with %q", err, name)
+		}
+	}
 	run(t, func(c *nn.Context) error { // the new weight is taken by the next prompt
 		st.Talker.Prefill(c, c.Randn(1, 3, H), nil)
 		st.Talker.Step(c, c.Randn(1, H))

@@ -34,11 +34,21 @@ typedef struct {
   uint32_t key[2];
 } adamw_param;
 
+// The code of a magnitude a in [2^-31, 2), nearly, without a look into memory. With the lines of its octave, that of the
+// bits u being u>>23 & 31, l = a·low[0] + low[1] and h = a·high[0] + high[1], it is the whole part of
+// t = max(min(l, cap), min(h, l - 1)), and one more where a > top. Where t is within near of a whole number, sort decides.
+typedef struct {
+  _Alignas(64) float low[2][32], high[2][32], cap[32];
+  uint32_t top; // bits
+  float near;
+} adamw_lines;
+
 // What the two kinds of codes stand for: 0 for moments of both signs, 1 for moments that are not negative. The codes of
 // magnitudes: sort[u>>16 - LOW] + (u & 0xffff), shifted right by 16, is the code of the magnitude with the bits u.
 typedef struct {
   _Alignas(64) float value[2][256];
   _Alignas(64) uint32_t sort[2][ADAMW_PIECES];
+  adamw_lines lines[2];
 } adamw_codes;
 
 extern adamw_codes adamw_book;

@@ -43,6 +43,40 @@ static void sorted(const float *m, int n, int code, uint32_t *sort) {
   }
 }
 
+// Within a decade the code is a straight line over the magnitude, that reaches a whole number at each bound. The first
+// bound of a decade alone is off its line: it lies a step of the decade below, line low, above the edge, where low - 1
+// reaches the decade's first code. So cap holds low back from the edge on until low - 1 takes over, until high does.
+static void lines(const float *m, int n, int values, adamw_lines *out) {
+  const double zero = values == 64 ? (double)m[1] / 2 : 0; // the bound below the first code
+  double slope[7], edge[7], base[7];
+  for (int d = 0, code = 1; d < 7; d++) {
+    const int items = values >> (6 - d);
+    edge[d] = pow(10, d - 7);
+    slope[d] = items / (9 * edge[d]);
+    base[d] = code;
+    code += items;
+  }
+  for (int octave = 0; octave < 32; octave++) {
+    const double from = ldexp(1, octave - 31), to = 2 * from;
+    double low[2] = {0, zero > 0 ? 0.5 : 1.5}, high[2], cap = 1e9; // below all decades
+    if (zero > from && zero < to) low[0] = 1 / zero, low[1] = 0;
+    if (from >= 1) low[1] = n - 1.5;
+    for (int d = 0; d < 7 && from < 1; d++)
+      if (from >= edge[d] && from >= zero) low[0] = slope[d], low[1] = base[d] - edge[d] * slope[d];
+    high[0] = low[0], high[1] = low[1];
+    for (int d = 1; d < 7; d++)
+      if (edge[d] < to && edge[d] + 1 / slope[d - 1] > from) {
+        low[0] = slope[d - 1], low[1] = base[d - 1] - edge[d - 1] * slope[d - 1];
+        high[0] = slope[d], high[1] = base[d] - edge[d] * slope[d];
+        cap = base[d] - 0.5;
+      }
+    for (int i = 0; i < 2; i++) out->low[i][octave] = (float)low[i], out->high[i][octave] = (float)high[i];
+    out->cap[octave] = (float)cap;
+  }
+  out->top = bits((m[n - 2] + m[n - 1]) / 2);
+  out->near = 1 / 4096.0f;
+}
+
 void adamw_init(void) {
   float m[129], v[257];
   const int nm = magnitudes(64, m), nv = magnitudes(128, v);
@@ -52,4 +86,6 @@ void adamw_init(void) {
   }
   sorted(m, nm, 0, adamw_book.sort[0]);
   sorted(v, nv, 1, adamw_book.sort[1]);
+  lines(m, nm, 64, &adamw_book.lines[0]);
+  lines(v, nv, 128, &adamw_book.lines[1]);
 }

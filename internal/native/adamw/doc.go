@@ -7,6 +7,8 @@
 //	v = v·Beta2 + d²·Keep2
 //	w = w·Decay - (m·StepSize) / (√v/Root2 + Eps)
 //
+// where with codes √v is multiplied by 1/Root2, which is quicker; float32 moments give PyTorch's order of operations.
+//
 // The 8-bit codes are bitsandbytes' (Dettmers et al. 2022, "8-bit Optimizers via Block-wise Quantization"): 256 values
 // share their largest magnitude, and a value divided by it becomes the nearest of 256 numbers, the lower one of two at
 // equal distances. One rule is our own: a positive v never becomes 0, which would leave ε alone in the denominator.

@@ -105,14 +105,23 @@ INLINE void encode(const float *x, float largest, int kind, uint8_t *code) {
 INLINE void block(const adamw_param *p, int64_t at, int coded, int weight, int grad, int copy) {
   float mbuf[ADAMW_BLOCK], vbuf[ADAMW_BLOCK];
   float *m = coded ? mbuf : p->m + at, *v = coded ? vbuf : p->v + at;
+  values mbook, vbook;
+  float mscale = 0, vscale = 0;
   if (coded) {
-    decode(p->m8 + at, p->mmax[at / ADAMW_BLOCK], 0, m);
-    decode(p->v8 + at, p->vmax[at / ADAMW_BLOCK], 1, v);
+    mbook = VALUES(adamw_book.value[0]), vbook = VALUES(adamw_book.value[1]);
+    mscale = p->mmax[at / ADAMW_BLOCK], vscale = p->vmax[at / ADAMW_BLOCK];
   }
+  const float inverse = 1 / p->root2;
   vf mtop = {0}, vtop = {0};
   for (int i = 0; i < ADAMW_BLOCK; i += W) {
     vf d = (grad == ADAMW_F32 ? load((const float *)p->grad + at + i) : widen((const uint16_t *)p->grad + at + i)) * p->grad_scale;
-    vf mi = load(m + i), vi = load(v + i);
+    vf mi, vi;
+    if (coded) {
+      mi = (vf)value(mbook, p->m8 + at + i) * mscale;
+      vi = (vf)value(vbook, p->v8 + at + i) * vscale;
+    } else {
+      mi = load(m + i), vi = load(v + i);
+    }
     mi = mi + (d - mi) * p->keep1;
     vi = vi * p->beta2 + (d * d) * p->keep2;
     store(m + i, mi);
@@ -122,7 +131,8 @@ INLINE void block(const adamw_param *p, int64_t at, int coded, int weight, int g
       vtop = larger(vi, vtop);
     }
     vf w = weight == ADAMW_F32 ? load((float *)p->weight + at + i) : widen((uint16_t *)p->weight + at + i);
-    w = w * p->decay - (mi * p->step_size) / (ROOT(vi) / p->root2 + p->eps);
+    vf root = coded ? ROOT(vi) * inverse : ROOT(vi) / p->root2;
+    w = w * p->decay - (mi * p->step_size) / (root + p->eps);
     if (weight == ADAMW_F32) {
       store((float *)p->weight + at + i, w);
       if (copy) nearest(p->copy + at + i, w);

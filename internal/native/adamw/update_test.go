@@ -121,7 +121,13 @@ func (x *memory) naive(f form, t int) (m, v, w []float32) {
 		d := float32(g * c.GradScale)
 		mi += float32(float32(d-mi) * c.Keep1)
 		vi = float32(vi*c.Beta2) + float32(float32(d*d)*c.Keep2)
-		root := float32(float32(math.Sqrt(float64(vi)))/c.Root2) + c.Eps
+		root := float32(math.Sqrt(float64(vi)))
+		if f.coded {
+			root = float32(root * float32(1/c.Root2))
+		} else {
+			root = float32(root / c.Root2)
+		}
+		root += c.Eps
 		wi = float32(wi*c.Decay) - float32(float32(mi*c.StepSize)/root)
 		m, v, w = append(m, mi), append(v, vi), append(w, wi)
 	}
