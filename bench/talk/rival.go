@@ -19,6 +19,8 @@ type rival struct {
 	out  *bufio.Reader
 	log  strings.Builder // its stderr
 	what string
+
+	closed bool
 }
 
 func startRival(ctx context.Context, o options) (*rival, error) {
@@ -38,7 +40,7 @@ func startRival(ctx context.Context, o options) (*rival, error) {
 	}
 	var hello struct{ Torch, Transformers, DType, Codec_DType string }
 	if err := r.read(&hello); err != nil {
-		return nil, errors.Join(err, r.close())
+		return nil, err
 	}
 	r.what = fmt.Sprintf("qwen-tts, torch %s, transformers %s, talker %s, codec %s", hello.Torch, hello.Transformers, hello.DType, hello.Codec_DType)
 	return r, nil
@@ -46,7 +48,8 @@ func startRival(ctx context.Context, o options) (*rival, error) {
 
 func (r *rival) read(into any) error {
 	line, err := r.out.ReadBytes('\n')
-	if err != nil {
+	if err != nil { // it has ended, or is of no use: only then are all its words there
+		err = errors.Join(err, r.close())
 		log := strings.Split(strings.TrimSpace(r.log.String()), "\n")
 		return fmt.Errorf("rival: %w; it last said: %s", err, log[len(log)-1])
 	}
@@ -79,7 +82,11 @@ func (r *rival) sound(frames int) (float64, error) {
 
 func (r *rival) pid() int { return r.cmd.Process.Pid }
 
-// close lets it end by itself.
+// close lets it end by itself. A second call does nothing.
 func (r *rival) close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
 	return errors.Join(r.in.Close(), r.cmd.Wait())
 }
