@@ -49,9 +49,9 @@ func startRival(ctx context.Context, o options) (*rival, error) {
 func (r *rival) read(into any) error {
 	line, err := r.out.ReadBytes('\n')
 	if err != nil { // it has ended, or is of no use: only then are all its words there
-		err = errors.Join(err, r.close())
+		end := r.close()
 		log := strings.Split(strings.TrimSpace(r.log.String()), "\n")
-		return fmt.Errorf("rival: %w; it last said: %s", err, log[len(log)-1])
+		return fmt.Errorf("rival: %w (%v); it last said: %s", err, end, log[len(log)-1])
 	}
 	if err := json.Unmarshal(line, into); err != nil {
 		return fmt.Errorf("rival: %q: %w", line, err)
