@@ -34,12 +34,13 @@ typedef struct {
   uint32_t key[2];
 } adamw_param;
 
-// The code of a magnitude a in [2^-31, 2), nearly, without a look into memory. With the lines of its octave, that of the
-// bits u being u>>23 & 31, l = a·low[0] + low[1] and h = a·high[0] + high[1], it is the whole part of
-// t = max(min(l, cap), min(h, l - 1)), and one more where a > top. Where t is within near of a whole number, sort decides.
+// The code of a magnitude a in [2^-31, 2), nearly, without a look into memory: with l = a·line[0] + line[1] and the first
+// code b of a decade, both of the octave u>>23 & 31 for the bits u, it is the whole part of
+// t = max(min(l, b - 1/2), min(l/5 + 4b/5, l - 1)), and one more where u > top. Where t is within near of a whole number,
+// sort decides.
 typedef struct {
-  _Alignas(64) float low[2][32], high[2][32], cap[32];
-  uint32_t top; // bits
+  _Alignas(64) float line[2][32], first[32];
+  uint32_t top;
   float near;
 } adamw_lines;
 

@@ -43,9 +43,10 @@ static void sorted(const float *m, int n, int code, uint32_t *sort) {
   }
 }
 
-// Within a decade the code is a straight line over the magnitude, that reaches a whole number at each bound. The first
-// bound of a decade alone is off its line: it lies a step of the decade below, line low, above the edge, where low - 1
-// reaches the decade's first code. So cap holds low back from the edge on until low - 1 takes over, until high does.
+// Within a decade the code is a straight line over the magnitude that reaches a whole number at each bound. From a decade's
+// edge on it is a fifth as steep as below, and so is l/5 + 4b/5, which meets l = b there. The first bound of a decade alone
+// is off the line: it lies a step of the decade below above the edge, where l - 1 reaches b. So b - 1/2 holds l back from the
+// edge on until l - 1 takes over, until the line of the decade does. An octave without an edge has its line and b far away.
 static void lines(const float *m, int n, int values, adamw_lines *out) {
   const double zero = values == 64 ? (double)m[1] / 2 : 0; // the bound below the first code
   double slope[7], edge[7], base[7];
@@ -58,20 +59,18 @@ static void lines(const float *m, int n, int values, adamw_lines *out) {
   }
   for (int octave = 0; octave < 32; octave++) {
     const double from = ldexp(1, octave - 31), to = 2 * from;
-    double low[2] = {0, zero > 0 ? 0.5 : 1.5}, high[2], cap = 1e9; // below all decades
-    if (zero > from && zero < to) low[0] = 1 / zero, low[1] = 0;
-    if (from >= 1) low[1] = n - 1.5;
+    double line[2] = {0, zero > 0 ? 0.5 : 1.5}, first = 1e9; // below all decades
+    if (zero > from && zero < to) line[0] = 1 / zero, line[1] = 0;
+    if (from >= 1) line[1] = n - 1.5;
     for (int d = 0; d < 7 && from < 1; d++)
-      if (from >= edge[d] && from >= zero) low[0] = slope[d], low[1] = base[d] - edge[d] * slope[d];
-    high[0] = low[0], high[1] = low[1];
+      if (from >= edge[d] && from >= zero) line[0] = slope[d], line[1] = base[d] - edge[d] * slope[d];
     for (int d = 1; d < 7; d++)
       if (edge[d] < to && edge[d] + 1 / slope[d - 1] > from) {
-        low[0] = slope[d - 1], low[1] = base[d - 1] - edge[d - 1] * slope[d - 1];
-        high[0] = slope[d], high[1] = base[d] - edge[d] * slope[d];
-        cap = base[d] - 0.5;
+        line[0] = slope[d - 1], line[1] = base[d - 1] - edge[d - 1] * slope[d - 1];
+        first = base[d];
       }
-    for (int i = 0; i < 2; i++) out->low[i][octave] = (float)low[i], out->high[i][octave] = (float)high[i];
-    out->cap[octave] = (float)cap;
+    for (int i = 0; i < 2; i++) out->line[i][octave] = (float)line[i];
+    out->first[octave] = (float)first;
   }
   out->top = bits((m[n - 2] + m[n - 1]) / 2);
   out->near = 1 / 4096.0f;

@@ -46,9 +46,10 @@ STEP void put_codes(uint8_t *code, __m512 x, int kind) {
   b = _mm512_max_epi32(b, low);
   const __m512 a = _mm512_castsi512_ps(b);
   const __m512i octave = _mm512_srli_epi32(b, 23);
-  const __m512 below = _mm512_fmadd_ps(a, of_octave(l->low[0], octave), of_octave(l->low[1], octave));
-  const __m512 above = _mm512_fmadd_ps(a, of_octave(l->high[0], octave), of_octave(l->high[1], octave));
-  const __m512 t = _mm512_max_ps(_mm512_min_ps(below, of_octave(l->cap, octave)), _mm512_min_ps(above, _mm512_sub_ps(below, _mm512_set1_ps(1))));
+  const __m512 below = _mm512_fmadd_ps(a, of_octave(l->line[0], octave), of_octave(l->line[1], octave));
+  const __m512 first = of_octave(l->first, octave), above = _mm512_fmadd_ps(below, _mm512_set1_ps(0.2f), _mm512_mul_ps(first, _mm512_set1_ps(0.8f)));
+  const __m512 t = _mm512_max_ps(_mm512_min_ps(below, _mm512_sub_ps(first, _mm512_set1_ps(0.5f))),
+                                 _mm512_min_ps(above, _mm512_sub_ps(below, _mm512_set1_ps(1))));
   const __m512 off = _mm512_abs_ps(_mm512_sub_ps(t, _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)));
   __m512i c = _mm512_cvttps_epi32(t);
   c = _mm512_mask_add_epi32(c, _mm512_cmpgt_epi32_mask(b, _mm512_set1_epi32((int)l->top)), c, _mm512_set1_epi32(1));
