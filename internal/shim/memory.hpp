@@ -4,12 +4,15 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <mutex>
-#include <vector>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -19,30 +22,50 @@
 // it returns large blocks to the system only to fault them in again.
 namespace {
 
-constexpr size_t kAlign = 64;             // of data; the header in front takes as much
-constexpr size_t kSmallest = 16 << 10;    // smaller blocks are left to malloc
-constexpr size_t kLargest = 64 << 20;     // larger ones too: they are weights or long logits, and malloc maps them one by one
-constexpr size_t kMostIdle = 1ull << 30;  // idle bytes that are kept at most
+constexpr size_t kAlign = 64;               // of data; the header in front takes as much
+constexpr size_t kSmallest = 16 << 10;      // smaller blocks are left to malloc
+constexpr size_t kMapped = 256 << 10;       // from here on a block is a mapping of its own, which goes back to the system whole
+constexpr size_t kLargest = 64 << 20;       // larger ones are not kept: they are weights, gradients or long logits
+constexpr size_t kAlwaysIdle = 32ull << 20;  // idle bytes that are kept in any case
 
 struct Header {
   size_t capacity;  // of the data; 0: not to be kept
   size_t counted;   // what the block counts for
+  size_t mapped;    // length of its mapping; 0: malloc's
+  uint64_t stamp;   // when it became idle
 };
 static_assert(sizeof(Header) <= kAlign);
 
+Header *header(char *data) { return reinterpret_cast<Header *>(data - kAlign); }
+
 // What tensors hold, idle blocks apart.
-std::atomic<int64_t> held{0}, most{0};
+std::atomic<int64_t> held{0}, most{0}, ever{0};
+
+void raise(std::atomic<int64_t> &mark, int64_t now) {
+  int64_t seen = mark.load(std::memory_order_relaxed);
+  while (now > seen && !mark.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
+  }
+}
 
 void count(int64_t n) {
-  int64_t now = held.fetch_add(n, std::memory_order_relaxed) + n, seen = most.load(std::memory_order_relaxed);
-  while (now > seen && !most.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
-  }
+  int64_t now = held.fetch_add(n, std::memory_order_relaxed) + n;
+  raise(most, now);
+  raise(ever, now);
+}
+
+void give_back(char *data) {
+  Header *h = header(data);
+  if (h->mapped)
+    munmap(data - kAlign, h->mapped);
+  else
+    std::free(data - kAlign);
 }
 
 struct Idle {
   std::mutex mutex;
-  std::map<size_t, std::vector<char *>> by_capacity;
+  std::map<size_t, std::deque<char *>> by_capacity;  // the oldest in front
   size_t bytes = 0;
+  uint64_t clock = 0;
 
   char *take(size_t capacity) {
     std::lock_guard<std::mutex> lock(mutex);
@@ -55,18 +78,35 @@ struct Idle {
     return data;
   }
 
-  bool keep(char *data, size_t capacity) {
+  void keep(char *data, size_t capacity) {
     std::lock_guard<std::mutex> lock(mutex);
-    if (bytes + capacity > kMostIdle) return false;
+    header(data)->stamp = clock++;
     by_capacity[capacity].push_back(data);
     bytes += capacity;
-    return true;
+  }
+
+  // Idle blocks must not let the process grow beyond what its tensors need at their most, by more than an eighth (the
+  // most since the last trim): before
+  // a new block is made, those that nobody asked for longest go back to the system.
+  void make_room(size_t wanted) {
+    std::lock_guard<std::mutex> lock(mutex);
+    int64_t now = held.load(std::memory_order_relaxed) + (int64_t)wanted, peak = std::max(ever.load(std::memory_order_relaxed), now);
+    size_t allowed = std::max<int64_t>(peak + peak / 8 - now, kAlwaysIdle);
+    while (bytes > allowed) {
+      auto oldest = by_capacity.begin();
+      for (auto it = by_capacity.begin(); it != by_capacity.end(); ++it)
+        if (header(it->second.front())->stamp < header(oldest->second.front())->stamp) oldest = it;
+      give_back(oldest->second.front());
+      oldest->second.pop_front();
+      bytes -= oldest->first;
+      if (oldest->second.empty()) by_capacity.erase(oldest);
+    }
   }
 
   void clear() {
     std::lock_guard<std::mutex> lock(mutex);
     for (auto &[_, blocks] : by_capacity)
-      for (char *data : blocks) std::free(data - kAlign);
+      for (char *data : blocks) give_back(data);
     by_capacity.clear();
     bytes = 0;
   }
@@ -86,9 +126,27 @@ size_t round_up(size_t n) {
 void release(void *p) {
   if (!p) return;
   char *data = static_cast<char *>(p);
-  size_t capacity = reinterpret_cast<Header *>(data - kAlign)->capacity;
-  count(-(int64_t) reinterpret_cast<Header *>(data - kAlign)->counted);
-  if (!capacity || !idle().keep(data, capacity)) std::free(data - kAlign);
+  count(-(int64_t)header(data)->counted);
+  if (header(data)->capacity)
+    idle().keep(data, header(data)->capacity);
+  else
+    give_back(data);
+}
+
+// fresh is a new block of want bytes with its header, or null.
+char *fresh(size_t want, bool map) {
+  void *p = nullptr;
+  size_t mapped = 0;
+  if (map) {
+    mapped = (want + 4095) / 4096 * 4096;
+    p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return nullptr;
+  } else if (posix_memalign(&p, kAlign, want)) {
+    return nullptr;
+  }
+  char *data = static_cast<char *>(p) + kAlign;
+  header(data)->mapped = mapped;
+  return data;
 }
 
 struct Blocks final : c10::Allocator {
@@ -101,20 +159,20 @@ struct Blocks final : c10::Allocator {
   static char *block(size_t n) {
     TORCH_CHECK(n <= SIZE_MAX / 2, "tensor of ", n, " bytes");
     size_t capacity = n < kSmallest || n > kLargest ? 0 : round_up(n);
-    if (capacity)
-      if (char *data = idle().take(capacity)) {
-        count(reinterpret_cast<Header *>(data - kAlign)->counted);
-        return data;
+    char *data = capacity ? idle().take(capacity) : nullptr;
+    if (!data) {
+      size_t want = (capacity ? capacity : n) + kAlign;
+      bool map = capacity >= kMapped;
+      if (n >= kSmallest) idle().make_room(want);
+      if (!(data = fresh(want, map))) {
+        idle().clear();
+        TORCH_CHECK(data = fresh(want, map), "out of memory: a tensor of ", n, " bytes does not fit");
       }
-    void *p = nullptr;
-    size_t want = (capacity ? capacity : n) + kAlign;
-    if (posix_memalign(&p, kAlign, want)) {
-      idle().clear();
-      TORCH_CHECK(!posix_memalign(&p, kAlign, want), "out of memory: a tensor of ", n, " bytes does not fit");
+      header(data)->capacity = capacity;
+      header(data)->counted = want;
     }
-    *static_cast<Header *>(p) = {capacity, want};
-    count(want);
-    return static_cast<char *>(p) + kAlign;
+    count(header(data)->counted);
+    return data;
   }
 };
 
@@ -131,6 +189,7 @@ extern "C" void shim_held(int64_t *now, int64_t *peak, int reset) {
 
 extern "C" void shim_trim(void) {
   idle().clear();
+  ever.store(held.load());
 #if defined(__GLIBC__)
   malloc_trim(0);
 #endif

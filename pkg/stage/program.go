@@ -46,7 +46,7 @@ func (p Program) run(ctx context.Context, f experiment.Flags) (err error) {
 		return err
 	}
 	if f.DryRun {
-		return dryRun(os.Stdout, e, resolved, f.JSON)
+		return dryRun(ctx, os.Stdout, e, resolved, f.JSON)
 	}
 	if err := Vacant(f.Out); err != nil {
 		return err
@@ -114,9 +114,9 @@ func PrintValues(w io.Writer, r *experiment.Resolved, asJSON bool) error {
 	return r.Print(w)
 }
 
-// dryRun prints every value with its origin, the layouts of the prompts and the plan of the layers. It reads the data, but
-// no weights.
-func dryRun(w io.Writer, e Experiment, resolved *experiment.Resolved, asJSON bool) error {
+// dryRun prints every value with its origin, the layouts of the prompts, the plan of the layers and the memory that the
+// distillation takes. It reads the data, but no weights.
+func dryRun(ctx context.Context, w io.Writer, e Experiment, resolved *experiment.Resolved, asJSON bool) error {
 	source, err := e.source()
 	if err != nil {
 		return err
@@ -133,7 +133,12 @@ func dryRun(w io.Writer, e Experiment, resolved *experiment.Resolved, asJSON boo
 	if err != nil {
 		return err
 	}
-	mixes, err := (&Run{Experiment: e, source: source, Teacher: m}).mixes()
+	r := &Run{Experiment: e, source: source, Teacher: m}
+	mixes, err := r.mixes()
+	if err != nil {
+		return err
+	}
+	need, err := r.Memory(ctx, m, plan)
 	if err != nil {
 		return err
 	}
@@ -142,12 +147,13 @@ func dryRun(w io.Writer, e Experiment, resolved *experiment.Resolved, asJSON boo
 			*experiment.Resolved
 			Plan    *qat.Plan `json:"plan"`
 			Layouts []Mixed   `json:"layouts"`
-		}{resolved, plan, mixes})
+			Memory  *Memory   `json:"memory"`
+		}{resolved, plan, mixes, need})
 	}
 	if err := resolved.Print(w); err != nil {
 		return err
 	}
-	return errors.Join(MixTable(mixes).Text(w), PlanTable(plan).Text(w))
+	return errors.Join(MixTable(mixes).Text(w), PlanTable(plan).Text(w), need.Table().Text(w))
 }
 
 // PlanTable lists what happens to each projection.

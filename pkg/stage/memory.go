@@ -1,0 +1,228 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/qakd/qakd/internal/memory"
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/data"
+	"github.com/qakd/qakd/pkg/demo"
+	"github.com/qakd/qakd/pkg/distill"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/qat"
+	"github.com/qakd/qakd/pkg/report"
+	"github.com/qakd/qakd/pkg/talker"
+	"github.com/sugarme/gotch"
+)
+
+// Memory is what the distillation stage will take, in bytes.
+type Memory struct {
+	Teacher    int64 `json:"teacher"`     // weights; with a cache, the heads
+	Student    int64 `json:"student"`     // weights as they train, scales, and what is not quantized
+	Gradients  int64 `json:"gradients"`   //
+	Optimizer  int64 `json:"optimizer"`   // moments, and masters of weights in half precision
+	Selection  int64 `json:"selection"`   // the teacher's states of the utterances that choose the checkpoint
+	Activation int64 `json:"activations"` // of the largest micro-batch, logits and temporaries included
+	Idle       int64 `json:"idle"`        // blocks that are kept for the next tensors, a sixteenth of these
+	Process    int64 `json:"process"`     // libraries and the program itself
+	Total      int64 `json:"total"`
+	Cache      int64 `json:"cache_on_disk,omitempty"`
+
+	Frames int    `json:"frames"` // of that micro-batch
+	Rows   int    `json:"rows"`   // utterances × the longest
+	Note   string `json:"note,omitempty"`
+
+	accumulates bool // some update has several micro-batches
+	teacher     gotch.DType
+}
+
+// Memory estimates what training the student of source takes. Weights, gradients and states are counted; activations are
+// measured, on a model of one and of two blocks of each decoder with random weights, over the training's largest
+// micro-batch: what runs is what will run. m is the model, without storage.
+func (r *Run) Memory(ctx context.Context, m *talker.Model, plan *qat.Plan) (*Memory, error) {
+	e := r.Experiment
+	out := &Memory{}
+	if u, err := memory.Now(); err == nil {
+		out.Process = u.Anonymous
+	} else {
+		out.Note = err.Error()
+	}
+	if err := out.weigh(e, m, plan); err != nil {
+		return nil, err
+	}
+	if e.Model != "" && r.lists == nil {
+		out.Note = "activations depend on the data, which are not there"
+		out.sum()
+		return out, nil
+	}
+	batch, err := r.survey(out, m)
+	if err != nil {
+		return nil, err
+	}
+	if out.Activation, err = e.rehearse(ctx, m.Config, batch); err != nil {
+		return nil, fmt.Errorf("estimate of memory: %w", err)
+	}
+	if again := size(m.TextEmbedding, m.DType); out.accumulates && !m.TextEmbedding.W.Frozen {
+		out.Activation = max(out.Activation, again) // its gradient is dense, and exists twice while it is added
+	}
+	out.sum()
+	return out, nil
+}
+
+// sum adds up. Where an update has one micro-batch, gradients grow while activations shrink: the larger counts.
+func (x *Memory) sum() {
+	x.Total = x.Teacher + x.Student + x.Optimizer + x.Selection
+	if x.accumulates {
+		x.Total += x.Gradients + x.Activation
+	} else {
+		x.Total += max(x.Gradients, x.Activation)
+	}
+	x.Idle = x.Total / 16
+	x.Total += x.Idle + x.Process
+}
+
+// size is the bytes of m's parameters in dtype.
+func size(m nn.Module, dtype gotch.DType) (n int64) {
+	for _, p := range nn.Params(m) {
+		n += p.NumElements() * tensor.ElementSize(dtype)
+	}
+	return n
+}
+
+// weigh counts parameters and what goes with them.
+func (x *Memory) weigh(e Experiment, m *talker.Model, plan *qat.Plan) (err error) {
+	if x.teacher, err = e.teacherType(); err != nil {
+		return err
+	}
+	dtype, err := e.TensorType()
+	if err != nil {
+		return err
+	}
+	m.DType = dtype
+	x.Teacher = size(m, x.teacher)
+	if e.Distill.Cache.On() {
+		x.Teacher = size(m.CodecHead, x.teacher) + size(slots(m.Predictor.Heads), x.teacher)
+	}
+	quantized := map[string]bool{}
+	add := func(shape []int64, dtype gotch.DType, trained bool) {
+		n := tensor.ElementSize(dtype)
+		for _, d := range shape {
+			n *= d
+		}
+		x.Student += n
+		if trained {
+			x.Gradients += n
+			x.Optimizer += e.Train.Optim.StateBytes([][]int64{shape}, dtype)
+		}
+	}
+	masters := gotch.Float
+	if e.Quant.Masters == "bfloat16" {
+		masters = gotch.BFloat16
+	}
+	for _, l := range plan.Layers {
+		quantized[l.Path+".weight"] = true
+		add([]int64{l.Out, l.In}, masters, true)
+		rows, groups, err := l.Weight.ParamShape(l.Out, l.In)
+		if err != nil {
+			return err
+		}
+		scales := 1
+		if !l.Weight.Symmetric {
+			scales = 2
+		}
+		for range scales {
+			add([]int64{rows, groups}, gotch.Float, e.Quant.LearnScales && e.Train.Optim.ScaleLR > 0)
+		}
+	}
+	for _, p := range nn.Params(m) {
+		if !quantized[p.Name] {
+			add(p.Shape, dtype, !p.Frozen)
+		}
+	}
+	return nil
+}
+
+type slots []*nn.Slot
+
+// Visit shows each.
+func (s slots) Visit(v nn.Visitor) { nn.Group(s).Visit(v) }
+
+// survey looks at every micro-batch of the training and returns the one with the most activations.
+func (r *Run) survey(x *Memory, m *talker.Model) (largest []data.Utterance, err error) {
+	e := r.Experiment
+	set, err := r.mix(demo.Distillation)
+	if err != nil {
+		return nil, err
+	}
+	t, p := &m.Config.Talker, &m.Config.Talker.Predictor
+	most, batches := int64(0), 0
+	entries := map[string]bool{}
+	var frames int64
+	for us, err := range e.training().Batches(set) {
+		if err != nil {
+			return nil, err
+		}
+		batches++
+		rows, n := 0, 0
+		for _, u := range us {
+			s, err := distill.Rows(m.Config, u)
+			if err != nil {
+				return nil, err
+			}
+			rows, n = max(rows, len(s.Rows)), n+u.Frames()
+			if e.Distill.Cache.On() {
+				if key := distill.CacheKey(s); !entries[key] {
+					entries[key] = true
+					frames += int64(u.Frames())
+				}
+			}
+		}
+		rows *= len(us)
+		if cost := int64(rows)*t.Intermediate*int64(t.Layers) + int64(n)*int64(t.Groups)*p.Intermediate*int64(p.Layers); cost > most {
+			most, largest, x.Rows, x.Frames = cost, us, rows, n
+		}
+	}
+	x.accumulates = batches > e.Train.Steps
+	if e.Distill.Cache.On() {
+		if x.Cache, err = distill.CacheBytes(m.Config, x.teacher, e.Distill, int64(len(entries)), frames); err != nil {
+			return nil, err
+		}
+	}
+	held, err := r.utterances(demo.Selection)
+	for _, u := range held {
+		states := t.Hidden + int64(t.Groups-1)*p.Hidden
+		x.Selection += (int64(u.Frames())*states + t.Hidden) * tensor.ElementSize(x.teacher)
+	}
+	return largest, err
+}
+
+// Table is the estimate for a person.
+func (x *Memory) Table() *report.Table {
+	t := &report.Table{
+		Title:   fmt.Sprintf("memory of the distillation, estimated; largest micro-batch: %d frames, %d rows", x.Frames, x.Rows),
+		Columns: []string{"what", "bytes"},
+	}
+	for _, row := range []struct {
+		what string
+		n    int64
+	}{
+		{"teacher", x.Teacher}, {"student: weights as they train, scales", x.Student}, {"gradients", x.Gradients},
+		{"optimizer: moments, masters", x.Optimizer}, {"held-out states of the teacher", x.Selection},
+		{"activations, logits, temporaries", x.Activation}, {"kept for the next tensors", x.Idle}, {"process", x.Process},
+	} {
+		t.Add(row.what, report.Bytes(row.n))
+	}
+	total := "total"
+	if !x.accumulates {
+		total = "total, with the larger of gradients and activations"
+	}
+	t.Add(total, report.Bytes(x.Total))
+	if x.Cache > 0 {
+		t.Add("teacher cache, on disk", report.Bytes(x.Cache))
+	}
+	if x.Note != "" {
+		t.Add("note", x.Note)
+	}
+	return t
+}
