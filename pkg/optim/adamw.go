@@ -34,6 +34,9 @@ type state struct {
 	stochastic bool
 	seed       int64 // of the rounding
 	step       int64 // updates so far
+
+	memory adamw.Param // where all this is, once it is known
+	mapped *ts.Tensor  // the parameter's tensor then
 }
 
 // NonFiniteError is a gradient with a NaN or an infinity in it. No parameter has been changed.
@@ -144,18 +147,17 @@ func (o *AdamW) GradNorm() (norm float64, err error) {
 // order of the states.
 func (o *AdamW) gradients(s *tensor.Scope) ([]*ts.Tensor, float64, error) {
 	grads := make([]*ts.Tensor, len(o.states))
-	sum := 0.0
 	for i, st := range o.states {
 		grads[i] = s.Gradient(st.param.T)
-		if grads[i] == nil {
-			continue
-		}
-		sq, err := shim.SumSquares(grads[i])
-		if err != nil {
-			return nil, 0, fmt.Errorf("optim: gradient of %q: %w", st.param.Name, err)
-		}
+	}
+	squares, err := o.squares(s, grads)
+	if err != nil {
+		return nil, 0, err
+	}
+	sum := 0.0
+	for i, sq := range squares {
 		if math.IsNaN(sq) || math.IsInf(sq, 0) {
-			return nil, 0, &NonFiniteError{Param: st.param.Name}
+			return nil, 0, &NonFiniteError{Param: o.states[i].param.Name}
 		}
 		sum += sq
 	}

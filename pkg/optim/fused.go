@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -35,57 +36,103 @@ func fused(s *tensor.Scope, states []*state, grads []*ts.Tensor, numbers []shim.
 }
 
 // kernel describes the update of one parameter in memory.
-func (st *state) kernel(s *tensor.Scope, grad *ts.Tensor, n shim.AdamWStep) (adamw.Param, error) {
-	w := st.param.T
-	shape := s.Shape(w)
-	for _, m := range []moment{st.m, st.v} {
-		if got := s.Shape(m.value); elements(got) != elements(shape) {
-			return adamw.Param{}, fmt.Errorf("its shape is %v, that of its moments %v", shape, got)
+func (st *state) kernel(s *tensor.Scope, grad *ts.Tensor, n shim.AdamWStep) (p adamw.Param, err error) {
+	if st.mapped != st.param.T { // the first time, or the tensor was replaced
+		if err := st.mapMemory(s); err != nil {
+			return p, err
 		}
 	}
-	if got := s.Shape(grad); elements(got) != elements(shape) {
-		return adamw.Param{}, fmt.Errorf("its shape is %v, that of its gradient %v", shape, got)
-	}
-	if grad.DType() == gotch.Half {
-		grad = s.To(grad, gotch.Float)
-	}
-	grad = s.Contiguous(grad)
-	p := adamw.Param{N: elements(shape), GradBF16: grad.DType() == gotch.BFloat16}
+	p = st.memory
+	p.Grad, p.GradBF16, err = readable(s, grad)
 	p.GradScale, p.Beta2, p.Eps = float32(n.GradScale), float32(n.Beta2), float32(n.Eps)
 	p.Keep1, p.Keep2 = float32(1-n.Beta1), float32(1-n.Beta2)
 	p.Decay, p.StepSize, p.Root2 = corrected(n)
-	var err error
-	at := func(t *ts.Tensor) unsafe.Pointer {
-		if t == nil || err != nil {
-			return nil
+	if st.stochastic {
+		p.Key = st.roundingKey()
+	}
+	return p, err
+}
+
+// readable is where the kernels find a gradient on the CPU; s keeps what must be converted first.
+func readable(s *tensor.Scope, grad *ts.Tensor) (at unsafe.Pointer, bf16 bool, err error) {
+	if grad.DType() == gotch.Half {
+		grad = s.To(grad, gotch.Float)
+	}
+	if whole, err := grad.IsContiguous(); err != nil || !whole {
+		grad = s.Contiguous(grad)
+	}
+	at, err = grad.DataPtr()
+	return at, grad.DType() == gotch.BFloat16, err
+}
+
+// squares are the sums of the squares of gradients, 0 for none.
+func (o *AdamW) squares(s *tensor.Scope, grads []*ts.Tensor) ([]float64, error) {
+	sums := make([]float64, len(grads))
+	list := make([]adamw.Param, len(grads)) // zero for none, and for those of other devices
+	for i, g := range grads {
+		if g == nil {
+			continue
 		}
-		var whole bool
-		if whole, err = t.IsContiguous(); err == nil && !whole {
-			err = fmt.Errorf("is not contiguous")
+		var err error
+		if o.composite || s.Device(g).Name != gotch.CPU.Name {
+			sums[i], err = shim.SumSquares(g)
+		} else {
+			list[i].N = elements(o.states[i].param.Shape)
+			list[i].Grad, list[i].GradBF16, err = readable(s, g)
 		}
 		if err != nil {
+			return nil, fmt.Errorf("optim: gradient of %q: %w", o.states[i].param.Name, err)
+		}
+	}
+	near, err := adamw.SumSquares(list, "")
+	if err != nil {
+		return nil, fmt.Errorf("optim: %w", err)
+	}
+	for i := range near {
+		sums[i] += near[i]
+	}
+	return sums, nil
+}
+
+// mapMemory finds out where the parameter and its state are.
+func (st *state) mapMemory(s *tensor.Scope) error {
+	w, n := st.param.T, elements(st.param.Shape)
+	p := adamw.Param{N: n, Stochastic: st.stochastic}
+	var errs []error
+	at := func(t *ts.Tensor) unsafe.Pointer {
+		if t == nil {
 			return nil
 		}
-		var at unsafe.Pointer
-		at, err = t.DataPtr()
-		return at
+		whole, err := t.IsContiguous()
+		if err == nil && !whole {
+			err = fmt.Errorf("is not contiguous")
+		}
+		where, err2 := t.DataPtr()
+		errs = append(errs, err, err2)
+		return where
 	}
-	p.Weight, p.Grad = at(w), at(grad)
+	for _, t := range []*ts.Tensor{w, st.m.value, st.v.value, st.master} {
+		if t != nil && elements(s.Shape(t)) != n {
+			errs = append(errs, fmt.Errorf("a tensor of it is %v, want the shape %v", s.Shape(t), st.param.Shape))
+		}
+	}
+	p.Weight = at(w)
 	if st.master != nil {
 		p.Weight = at(st.master)
 		if w.DType() == gotch.BFloat16 {
 			p.Copy = at(w)
 		}
 	}
-	if st.stochastic {
-		p.Stochastic, p.Key = true, st.roundingKey()
-	}
 	if st.m.largest == nil {
 		p.M, p.V = at(st.m.value), at(st.v.value)
 	} else {
 		p.MCodes, p.MLargest, p.VCodes, p.VLargest = at(st.m.value), at(st.m.largest), at(st.v.value), at(st.v.largest)
 	}
-	return p, err
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	st.memory, st.mapped = p, w
+	return nil
 }
 
 // roundingKey is a function of seed, parameter and step: there is no generator whose state a resume would need.

@@ -157,6 +157,7 @@ func (o *AdamW) Restore(src ckpt.Source) error {
 		}
 		(*e.at).Drop()
 		*e.at = fresh[i]
+		e.st.mapped = nil
 	}
 	return nil
 }

@@ -15,7 +15,25 @@ const adamw_kernels *adamw_kernels_at(int i) {
   return i < (int)(sizeof all / sizeof *all) ? all[i] : NULL;
 }
 
-enum { PIECE = 128 * ADAMW_BLOCK }; // what a thread takes at a time
+enum { PIECE = 128 * ADAMW_BLOCK }; // what a thread takes at a time, a multiple of ADAMW_SUM
+
+// Sums are of parts of fixed size and added in order, so that they do not depend on the number of threads.
+void adamw_squares(const adamw_kernels *k, const adamw_param *p, int count, double *sums) {
+  for (int i = 0; i < count; i++) {
+    const int64_t n = p[i].n, pieces = (n + PIECE - 1) / PIECE;
+    double total = 0;
+#pragma omp parallel for ordered schedule(monotonic : dynamic, 1) if (pieces > 1)
+    for (int64_t piece = 0; piece < pieces; piece++) {
+      double part[PIECE / ADAMW_SUM];
+      const int64_t from = piece * PIECE, left = n - from < PIECE ? n - from : PIECE;
+      const size_t size = p[i].grad_kind == ADAMW_F32 ? 4 : 2;
+      k->squares((const char *)p[i].grad + from * size, p[i].grad_kind, left, part);
+#pragma omp ordered
+      for (int64_t j = 0; j * ADAMW_SUM < left; j++) total += part[j];
+    }
+    sums[i] = total;
+  }
+}
 
 // Pieces are independent, so that it does not matter who computes them: whoever is free.
 void adamw_run(const adamw_kernels *k, const adamw_param *p, int count) {

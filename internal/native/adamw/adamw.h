@@ -13,6 +13,7 @@
 
 enum {
   ADAMW_BLOCK = 256, // values that share a largest magnitude
+  ADAMW_SUM = 4096,  // squares that are summed by themselves
   ADAMW_LOW = 0x3380, // upper half of the bits of 2^-24: smaller magnitudes are sorted alike
   ADAMW_PIECES = 0x3f80 - ADAMW_LOW + 1, // magnitudes from 2^-24 to 1, by the upper half of their bits
 };
@@ -59,6 +60,7 @@ void adamw_init(void); // fills it
 typedef struct {
   const char *name;
   void (*update)(const adamw_param *p, int64_t from, int64_t to); // from is a multiple of ADAMW_BLOCK
+  void (*squares)(const void *x, int kind, int64_t n, double *sums); // of ADAMW_SUM elements each, the last of fewer
   void (*encode)(const float *x, float largest, int kind, uint8_t *code); // one block
   void (*decode)(const uint8_t *code, float largest, int kind, float *x);
 } adamw_kernels;
@@ -70,6 +72,7 @@ extern const adamw_kernels adamw_avx2, adamw_avx512;
 const adamw_kernels *adamw_kernels_at(int i); // that this CPU can run, slowest first; NULL after the last
 
 void adamw_run(const adamw_kernels *k, const adamw_param *p, int count);
+void adamw_squares(const adamw_kernels *k, const adamw_param *p, int count, double *sums); // of the gradients, one each
 void adamw_encode(const adamw_kernels *k, const float *x, float largest, int kind, uint8_t *code);
 void adamw_decode(const adamw_kernels *k, const uint8_t *code, float largest, int kind, float *x);
 

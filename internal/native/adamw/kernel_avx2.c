@@ -8,5 +8,5 @@
 #define LOOKUP(table, i) ((vu)_mm256_i32gather_epi32((const int *)(table), (__m256i)(i), 4))
 #include "kernel.h"
 
-const adamw_kernels adamw_avx2 = {"avx2", update, encode_block, decode_block};
+const adamw_kernels adamw_avx2 = {"avx2", update, squares, encode_block, decode_block};
 #endif

@@ -66,5 +66,5 @@ STEP void put_codes(uint8_t *code, __m512 x, int kind) {
 }
 #include "kernel.h"
 
-const adamw_kernels adamw_avx512 = {"avx512", update, encode_block, decode_block};
+const adamw_kernels adamw_avx512 = {"avx512", update, squares, encode_block, decode_block};
 #endif

@@ -15,4 +15,4 @@
 #define LOOKUP(table, i) ((vu){(table)[(i)[0]], (table)[(i)[1]], (table)[(i)[2]], (table)[(i)[3]]})
 #include "kernel.h"
 
-const adamw_kernels adamw_portable = {"portable", update, encode_block, decode_block};
+const adamw_kernels adamw_portable = {"portable", update, squares, encode_block, decode_block};
