@@ -13,7 +13,6 @@ import (
 	"errors"
 	"flag"
 	"os"
-	"path/filepath"
 
 	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/pkg/experiment"
@@ -47,7 +46,7 @@ func run(ctx context.Context, f experiment.Flags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	if err := keep(resolved, filepath.Join(f.RunDir(), stage.ExperimentFile)); err != nil {
+	if err := keep(resolved, f.RunDir()); err != nil {
 		return err
 	}
 	result, err := train(ctx, s, f)

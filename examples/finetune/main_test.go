@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -36,4 +39,27 @@ func TestExperiments(t *testing.T) {
 	if found < 2 {
 		t.Errorf("%d experiments are for this program, want two sizes", found)
 	}
+}
+
+// What stays with a run is what it was begun with: an attempt that failed before it is written over.
+func TestKeep(t *testing.T) {
+	f := experiment.Flags{Experiment: "finetune-0.6b", Model: "../../pkg/talker/testdata/tiny-f32/checkpoint", Run: t.TempDir()}
+	attempt := func(speaker, want string) {
+		t.Helper()
+		f.Set = []string{"finetune.data=gone.jsonl", "device=cpu", "threads=1", "finetune.speaker=" + speaker}
+		if err := run(context.Background(), f); err == nil || !strings.Contains(err.Error(), "gone.jsonl: no such file") {
+			t.Fatalf("error %v, want that the data are absent", err)
+		}
+		text, err := os.ReadFile(filepath.Join(f.Run, "experiment.toml"))
+		if err != nil || !strings.Contains(string(text), `speaker = "`+want+`"`) {
+			t.Errorf("experiment.toml is %s, %v; want speaker %s", text, err, want)
+		}
+	}
+	attempt("ada", "ada")
+	attempt("ben", "ben")
+	if err := os.Mkdir(filepath.Join(f.Run, "checkpoints"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f.Resume = true
+	attempt("cleo", "ben")
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/qakd/qakd"
 	"github.com/qakd/qakd/internal/fsx"
@@ -39,16 +40,16 @@ func (s *settings) Validate() error {
 	return errors.Join(errors.Join(errs...), err, s.Finetune.Validate())
 }
 
-// keep writes down what the run was begun with.
-func keep(resolved *experiment.Resolved, path string) error {
-	if _, err := os.Stat(path); err == nil {
+// keep writes down what the run in dir is begun with. A run that failed before it saved anything binds nobody.
+func keep(resolved *experiment.Resolved, dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, finetune.StatesDir)); err == nil {
 		return nil
 	}
 	text, err := resolved.TOML()
 	if err != nil {
 		return err
 	}
-	return fsx.WriteBytes(path, text)
+	return fsx.WriteBytes(filepath.Join(dir, stage.ExperimentFile), text)
 }
 
 // resolve is the experiment that the flags name.

@@ -187,6 +187,14 @@ func TestResume(t *testing.T) {
 		}
 	}
 
+	moved := job(dir)
+	moved.Resume, moved.Rows = true, slices.Clone(list)
+	for i := range moved.Rows {
+		moved.Rows[i].ID, moved.Rows[i].From.RefAudio = "elsewhere/"+list[i].ID, "elsewhere/ref.wav"
+	}
+	if _, err := moved.Run(context.Background()); err != nil {
+		t.Errorf("going on with data that were moved: %v", err)
+	}
 	other := job(dir)
 	other.Resume, other.Rows = true, list[:4]
 	if _, err := other.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "data_sha256 is") {

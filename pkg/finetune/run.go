@@ -126,13 +126,14 @@ func (j Job) voice() (Voice, error) {
 	return v, err
 }
 
-// digest is the SHA-256 of all utterances, so that a run does not go on with other data.
+// digest is the SHA-256 of all that is trained on, so that a run does not go on with other data. Names and paths are left
+// out: files may be moved.
 func digest(list data.List) (string, error) {
 	h := sha256.New()
 	w := data.NewWriter(h)
 	for _, u := range list {
-		if err := w.Write(u); err != nil {
-			return "", err
+		if err := w.Write(data.Utterance{Text: u.Text, Codes: u.Codes, Vector: u.Vector}); err != nil {
+			return "", fmt.Errorf("finetune: utterance %q: %w", u.ID, err)
 		}
 	}
 	if err := w.Flush(); err != nil {
