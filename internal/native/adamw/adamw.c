@@ -8,7 +8,8 @@ const adamw_kernels *adamw_kernels_at(int i) {
 #if defined(__x86_64__)
   int avx2 = __builtin_cpu_supports("avx2");
   int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-  const adamw_kernels *all[] = {&adamw_portable, avx2 ? &adamw_avx2 : NULL, avx512 ? &adamw_avx512 : NULL, NULL};
+  int vbmi = avx512 && __builtin_cpu_supports("avx512vbmi");
+  const adamw_kernels *all[] = {&adamw_portable, avx2 ? &adamw_avx2 : NULL, avx512 ? &adamw_avx512 : NULL, vbmi ? &adamw_vbmi : NULL, NULL};
 #else
   const adamw_kernels *all[] = {&adamw_portable, NULL};
 #endif

@@ -49,6 +49,7 @@ typedef struct {
 // magnitudes: sort[u>>16 - LOW] + (u & 0xffff), shifted right by 16, is the code of the magnitude with the bits u.
 typedef struct {
   _Alignas(64) float value[2][256];
+  _Alignas(64) uint8_t byte[2][4][256]; // of the values, the lowest first
   _Alignas(64) uint32_t sort[2][ADAMW_PIECES];
   adamw_lines lines[2];
 } adamw_codes;
@@ -67,7 +68,7 @@ typedef struct {
 
 extern const adamw_kernels adamw_portable;
 #if defined(__x86_64__)
-extern const adamw_kernels adamw_avx2, adamw_avx512;
+extern const adamw_kernels adamw_avx2, adamw_avx512, adamw_vbmi;
 #endif
 const adamw_kernels *adamw_kernels_at(int i); // that this CPU can run, slowest first; NULL after the last
 

@@ -82,6 +82,8 @@ void adamw_init(void) {
   for (int i = 0; i < 256; i++) {
     adamw_book.value[0][i] = i < 127 ? -m[127 - i] : m[i - 127];
     adamw_book.value[1][i] = v[i];
+    for (int kind = 0; kind < 2; kind++)
+      for (int byte = 0; byte < 4; byte++) adamw_book.byte[kind][byte][i] = (uint8_t)(bits(adamw_book.value[kind][i]) >> 8 * byte);
   }
   sorted(m, nm, 0, adamw_book.sort[0]);
   sorted(v, nv, 1, adamw_book.sort[1]);

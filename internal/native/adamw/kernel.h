@@ -3,7 +3,7 @@
 //   TARGET      attributes of every function, which let the compiler use the instructions
 //   ROOT(v)     the square roots of a vector's elements
 //   LOOKUP(t,i) the elements i of a table of uint32_t
-// or, instead of the last, values, VALUES, value and put_codes (see below),
+// or, instead of the last, OWN_STEPS and functions decode and put_codes of its own,
 // and includes this file. Nothing is contracted into fused multiply-adds: the bits do not depend on the set of kernels.
 #include <math.h>
 #include <string.h>
@@ -64,13 +64,15 @@ INLINE void stochastic(uint16_t *p, vf v, uint32_t index, const uint32_t *key) {
   narrow(p, u | ((vu)(v != v) & 0x400000));
 }
 
-#ifndef VALUES
-typedef const float *values; // those of the codes, where they are looked up
-#define VALUES(memory) memory
-INLINE vf value(values book, const uint8_t *code) {
-  vf v;
-  for (int i = 0; i < W; i++) v[i] = book[code[i]];
-  return v;
+#ifndef OWN_STEPS
+// The values of a block of codes.
+INLINE void decode(const uint8_t *code, float largest, int kind, float *x) {
+  const float *value = adamw_book.value[kind];
+  for (int i = 0; i < ADAMW_BLOCK; i += W) {
+    vf v;
+    for (int j = 0; j < W; j++) v[j] = value[code[i + j]];
+    store(x + i, v * largest);
+  }
 }
 
 INLINE void put_codes(uint8_t *code, vf x, int kind) {
@@ -83,12 +85,6 @@ INLINE void put_codes(uint8_t *code, vf x, int kind) {
   memcpy(code, &to, sizeof to);
 }
 #endif
-
-// The values of a block of codes.
-INLINE void decode(const uint8_t *code, float largest, int kind, float *x) {
-  const values book = VALUES(adamw_book.value[kind]);
-  for (int i = 0; i < ADAMW_BLOCK; i += W) store(x + i, (vf)value(book, code + i) * largest);
-}
 
 // The codes nearest to x/largest, the lower ones at equal distances; but no positive x of kind 1 becomes 0. Of two
 // negative codes the lower one has the larger magnitude; nothing stands for -1.
@@ -105,23 +101,15 @@ INLINE void encode(const float *x, float largest, int kind, uint8_t *code) {
 INLINE void block(const adamw_param *p, int64_t at, int coded, int weight, int grad, int copy) {
   float mbuf[ADAMW_BLOCK], vbuf[ADAMW_BLOCK];
   float *m = coded ? mbuf : p->m + at, *v = coded ? vbuf : p->v + at;
-  values mbook, vbook;
-  float mscale = 0, vscale = 0;
   if (coded) {
-    mbook = VALUES(adamw_book.value[0]), vbook = VALUES(adamw_book.value[1]);
-    mscale = p->mmax[at / ADAMW_BLOCK], vscale = p->vmax[at / ADAMW_BLOCK];
+    decode(p->m8 + at, p->mmax[at / ADAMW_BLOCK], 0, m);
+    decode(p->v8 + at, p->vmax[at / ADAMW_BLOCK], 1, v);
   }
   const float inverse = 1 / p->root2;
   vf mtop = {0}, vtop = {0};
   for (int i = 0; i < ADAMW_BLOCK; i += W) {
     vf d = (grad == ADAMW_F32 ? load((const float *)p->grad + at + i) : widen((const uint16_t *)p->grad + at + i)) * p->grad_scale;
-    vf mi, vi;
-    if (coded) {
-      mi = (vf)value(mbook, p->m8 + at + i) * mscale;
-      vi = (vf)value(vbook, p->v8 + at + i) * vscale;
-    } else {
-      mi = load(m + i), vi = load(v + i);
-    }
+    vf mi = load(m + i), vi = load(v + i);
     mi = mi + (d - mi) * p->keep1;
     vi = vi * p->beta2 + (d * d) * p->keep2;
     store(m + i, mi);

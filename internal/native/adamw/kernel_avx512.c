@@ -1,68 +1,25 @@
 // For x86-64 CPUs with AVX-512 (F, BW, DQ).
 #if defined(__x86_64__)
-#include <immintrin.h>
-
-#include "adamw.h"
-
-#define W 16
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx2")))
-#define ROOT(v) ((vf)_mm512_sqrt_ps((__m512)(v)))
-#define STEP static inline __attribute__((always_inline)) TARGET
+#include "avx512.h"
 
-// 256 floats in 16 registers: permutations of 32 each are quicker than what gathers them from memory.
-typedef struct {
-  __m512 v[16];
-} values;
-
-STEP values registers(const float *p) {
-  values t;
+// The 256 values stand in 16 registers: permutations of 32 each are quicker than what gathers them from memory.
+STEP void decode(const uint8_t *code, float largest, int kind, float *x) {
+  __m512 t[16];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; i++) t.v[i] = _mm512_load_ps(p + 16 * i);
-  return t;
-}
-#define VALUES registers
-
-STEP __m512 value(values t, const uint8_t *code) {
-  const __m512i c = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)code));
-  const __mmask16 b5 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(32)), b6 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(64)),
-                  b7 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(128));
-  __m512 r[8];
+  for (int i = 0; i < 16; i++) t[i] = _mm512_load_ps(adamw_book.value[kind] + 16 * i);
+  for (int i = 0; i < ADAMW_BLOCK; i += 16) {
+    const __m512i c = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(code + i)));
+    const __mmask16 b5 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(32)), b6 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(64)),
+                    b7 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(128));
+    __m512 r[8];
 #pragma GCC unroll 8
-  for (int k = 0; k < 8; k++) r[k] = _mm512_permutex2var_ps(t.v[2 * k], c, t.v[2 * k + 1]);
+    for (int k = 0; k < 8; k++) r[k] = _mm512_permutex2var_ps(t[2 * k], c, t[2 * k + 1]);
 #pragma GCC unroll 4
-  for (int k = 0; k < 4; k++) r[k] = _mm512_mask_blend_ps(b5, r[2 * k], r[2 * k + 1]);
-  return _mm512_mask_blend_ps(b7, _mm512_mask_blend_ps(b6, r[0], r[1]), _mm512_mask_blend_ps(b6, r[2], r[3]));
-}
-
-STEP __m512 of_octave(const float *t, __m512i octave) { // the permutation looks at five bits
-  return _mm512_permutex2var_ps(_mm512_load_ps(t), octave, _mm512_load_ps(t + 16));
-}
-
-// By the lines of adamw.h where they decide, which is nearly always, else as in kernel.h.
-STEP void put_codes(uint8_t *code, __m512 x, int kind) {
-  const adamw_lines *l = &adamw_book.lines[kind];
-  const __m512i u = _mm512_castps_si512(x), low = _mm512_set1_epi32(ADAMW_LOW << 16), zero = _mm512_set1_epi32(127);
-  __m512i b = kind == 0 ? _mm512_add_epi32(_mm512_and_si512(u, _mm512_set1_epi32(0x7fffffff)), _mm512_srli_epi32(u, 31)) : u;
-  b = _mm512_max_epi32(b, low);
-  const __m512 a = _mm512_castsi512_ps(b);
-  const __m512i octave = _mm512_srli_epi32(b, 23);
-  const __m512 below = _mm512_fmadd_ps(a, of_octave(l->line[0], octave), of_octave(l->line[1], octave));
-  const __m512 first = of_octave(l->first, octave), above = _mm512_fmadd_ps(below, _mm512_set1_ps(0.2f), _mm512_mul_ps(first, _mm512_set1_ps(0.8f)));
-  const __m512 t = _mm512_max_ps(_mm512_min_ps(below, _mm512_sub_ps(first, _mm512_set1_ps(0.5f))),
-                                 _mm512_min_ps(above, _mm512_sub_ps(below, _mm512_set1_ps(1))));
-  const __m512 off = _mm512_abs_ps(_mm512_sub_ps(t, _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)));
-  __m512i c = _mm512_cvttps_epi32(t);
-  c = _mm512_mask_add_epi32(c, _mm512_cmpgt_epi32_mask(b, _mm512_set1_epi32((int)l->top)), c, _mm512_set1_epi32(1));
-  if (__builtin_expect(_mm512_cmp_ps_mask(off, _mm512_set1_ps(l->near), _CMP_LT_OQ) != 0, 0)) {
-    b = _mm512_sub_epi32(b, low);
-    const __m512i s = _mm512_i32gather_epi32(_mm512_srli_epi32(b, 16), adamw_book.sort[kind], 4);
-    c = _mm512_srli_epi32(_mm512_add_epi32(s, _mm512_and_si512(b, _mm512_set1_epi32(0xffff))), 16);
+    for (int k = 0; k < 4; k++) r[k] = _mm512_mask_blend_ps(b5, r[2 * k], r[2 * k + 1]);
+    const __m512 v = _mm512_mask_blend_ps(b7, _mm512_mask_blend_ps(b6, r[0], r[1]), _mm512_mask_blend_ps(b6, r[2], r[3]));
+    _mm512_storeu_ps(x + i, _mm512_mul_ps(v, _mm512_set1_ps(largest)));
   }
-  if (kind == 0)
-    c = _mm512_mask_sub_epi32(_mm512_add_epi32(zero, c), _mm512_movepi32_mask(u), zero, _mm512_min_epi32(c, zero));
-  else
-    c = _mm512_maskz_mov_epi32(_mm512_test_epi32_mask(u, u), c);
-  _mm_storeu_si128((__m128i *)code, _mm512_cvtepi32_epi8(c));
 }
 #include "kernel.h"
 
