@@ -37,8 +37,9 @@ func (c SamplerConfig) Validate() error {
 }
 
 // Sampler cuts a set into an endless sequence of batches: every epoch visits each utterance once, in an order drawn
-// from (seed, epoch); a set of Epochs shows that epoch of it. The last batch of an epoch is shorter where the batch size does not divide the set. Sorting by
-// length reads one window at a time, so the first batch of a large set costs no more than the others.
+// from (seed, epoch); a set of Epochs shows that epoch of it. The last batch of an epoch is shorter where the batch size
+// does not divide the set. Sorting by length reads one window at a time, so the first batch of a large set costs no more
+// than the others.
 type Sampler struct {
 	set    Set
 	cfg    SamplerConfig

@@ -11,7 +11,8 @@ import (
 )
 
 // Check lays out every utterance in every layout that can be drawn for it, and reports the first that cannot be read; then
-// every weight that no utterance has the parts for. It visits the whole set.
+// every weight that no utterance has the parts for. It visits the whole set. References that are drawn anew in every epoch
+// are those of the first.
 func (m *Mix) Check() error {
 	voices, languages := map[Voice]bool{}, map[bool]bool{}
 	lacking := map[Voice]error{} // what the first utterance misses

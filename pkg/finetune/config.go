@@ -28,8 +28,8 @@ type Config struct {
 	Objective talker.Objective `toml:"objective"`
 	Compare   bool             `toml:"compare"`
 
-	// CheckpointEvery is the number of updates between states to resume from, besides those at the ends of epochs. 0: only
-	// those.
+	// CheckpointEvery is the number of updates between states to resume from, of which one is kept. 0: the end of each
+	// epoch.
 	CheckpointEvery int          `toml:"checkpoint_every"`
 	LogEvery        int          `toml:"log_every"` // updates between lines of plain progress
 	Optim           optim.Config `toml:"optim"`
