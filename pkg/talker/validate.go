@@ -134,7 +134,7 @@ func (s *Stack) validate(p *problems, at string) {
 }
 
 // suppressed is the number of ids above the codes: control tokens, languages, speakers. Decoding never draws one of
-// them, except the end (qwen3-tts spec: generation, step 3).
+// them, except the end.
 const suppressed = 1024
 
 // Suppressed tells whether decoding never draws this id of the codec vocabulary as code 0: it is a control token, a
