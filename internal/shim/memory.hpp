@@ -26,7 +26,8 @@ constexpr size_t kAlign = 64;               // of data; the header in front take
 constexpr size_t kSmallest = 16 << 10;      // smaller blocks are left to malloc
 constexpr size_t kMapped = 256 << 10;       // from here on a block is a mapping of its own, which goes back to the system whole
 constexpr size_t kLargest = 64 << 20;       // larger ones are not kept: they are weights, gradients or long logits
-constexpr size_t kAlwaysIdle = 32ull << 20;  // idle bytes that are kept in any case
+constexpr int64_t kAlwaysIdle = 32 << 20;    // idle bytes that are kept in any case
+constexpr int64_t kMostSpare = 256 << 20;    // idle bytes beyond what tensors held at their most
 
 struct Header {
   size_t capacity;  // of the data; 0: not to be kept
@@ -85,13 +86,13 @@ struct Idle {
     bytes += capacity;
   }
 
-  // Idle blocks must not let the process grow beyond what its tensors need at their most, by more than an eighth (the
-  // most since the last trim): before
+  // Idle blocks must not let the process grow beyond what its tensors need at their most, by more than an eighth and
+  // kMostSpare (the most since the last trim): before
   // a new block is made, those that nobody asked for longest go back to the system.
   void make_room(size_t wanted) {
     std::lock_guard<std::mutex> lock(mutex);
     int64_t now = held.load(std::memory_order_relaxed) + (int64_t)wanted, peak = std::max(ever.load(std::memory_order_relaxed), now);
-    size_t allowed = std::max<int64_t>(peak + peak / 8 - now, kAlwaysIdle);
+    size_t allowed = std::max(peak + std::min(peak / 8, kMostSpare) - now, kAlwaysIdle);
     while (bytes > allowed) {
       auto oldest = by_capacity.begin();
       for (auto it = by_capacity.begin(); it != by_capacity.end(); ++it)

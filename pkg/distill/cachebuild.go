@@ -133,7 +133,7 @@ func (w *scribe) ask(us []data.Utterance) error {
 		return err
 	}
 	return nn.Run(func(c *nn.Context) error {
-		t := live{inference(c, w.teacher, l, true), w.spec.Classes, gotch.CPU}
+		t := live{inference(c, w.teacher, l, true), w.spec.Classes, gotch.CPU, nil}
 		if w.spec.Hidden > 0 {
 			if err := w.put("hidden", t.hidden(c)); err != nil {
 				return err

@@ -77,7 +77,7 @@ func (w *scribe) distance(u data.Utterance) (d distance, err error) {
 	err = nn.Run(func(c *nn.Context) (err error) {
 		nn.NoGrad(func() {
 			r := recorded{w.Cache, entries, gotch.CPU}
-			t := live{inference(c, w.teacher, l, true), w.spec.Classes, gotch.CPU}
+			t := live{inference(c, w.teacher, l, true), w.spec.Classes, gotch.CPU, nil}
 			size := int64(w.cfg.ChunkRows)
 			add := func(sum *float64, rows int64, x *ts.Tensor) error {
 				v, err := tensor.Scalar(c.Sum(x))

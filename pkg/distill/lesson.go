@@ -1,6 +1,8 @@
 package distill
 
 import (
+	"time"
+
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/sugarme/gotch"
@@ -36,12 +38,21 @@ func (a answer) kl(c *nn.Context, student *ts.Tensor, temperature float64) *ts.T
 type live struct {
 	outputs
 	classes Classes
-	device  gotch.Device // the student's
+	device  gotch.Device   // the student's
+	clock   *time.Duration // of the teacher's work; nil: nobody wants to know
+}
+
+// timed adds the time since began to the clock.
+func (t live) timed(began time.Time) {
+	if t.clock != nil {
+		*t.clock += time.Since(began)
+	}
 }
 
 func (t live) hidden(c *nn.Context) *ts.Tensor { return c.ToDevice(t.outputs.hidden, t.device) }
 
 func (t live) code0(c *nn.Context, at, n int64) (a answer) {
+	defer t.timed(time.Now())
 	nn.NoGrad(func() {
 		all := t.head(c, headLogits, c.Narrow(t.outputs.hidden, 0, at, n))
 		some := reachable(c, t.m.Config, all)
@@ -54,6 +65,7 @@ func (t live) code0(c *nn.Context, at, n int64) (a answer) {
 }
 
 func (t live) codes(c *nn.Context, at, n int64) (a answer) {
+	defer t.timed(time.Now())
 	nn.NoGrad(func() { a.logits = t.head(c, codeLogits, c.Narrow(t.states, 0, at, n)) })
 	return a
 }

@@ -3,6 +3,7 @@ package distill
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/nn"
@@ -18,6 +19,7 @@ type Objective struct {
 	weights          []float64 // of codes 1 … G-1; nil: all 1
 	traits           []trait   // of layouts, to be logged
 	cache            *Cache    // speaks for the teacher; nil: it speaks itself
+	taught           time.Duration
 }
 
 // New pairs two talkers of one architecture. The teacher is only read; it may compute in another dtype and on another
@@ -108,14 +110,20 @@ func (o *Objective) Terms(c *nn.Context, us []data.Utterance, total train.Counts
 
 // lesson is what the teacher says about l, the layout of us; nil where no term asks.
 func (o *Objective) lesson(c *nn.Context, l *forced, us []data.Utterance) (lesson, error) {
-	switch {
-	case !o.cfg.taught():
+	if !o.cfg.taught() {
 		return nil, nil
-	case o.cache != nil:
+	}
+	if o.cache != nil {
 		return o.cache.lesson(o.student, us)
 	}
-	return live{inference(c, o.teacher, l, o.cfg.KLCodes != 0), o.cfg.Code0Classes, o.student.Device}, nil
+	began := time.Now()
+	t := live{inference(c, o.teacher, l, o.cfg.KLCodes != 0), o.cfg.Code0Classes, o.student.Device, &o.taught}
+	t.timed(began)
+	return t, nil
 }
+
+// TeacherTime is how long Terms has waited for a living teacher so far: its forward passes and its heads.
+func (o *Objective) TeacherTime() time.Duration { return o.taught }
 
 // taught tells whether some term needs the teacher.
 func (c Config) taught() bool { return c.KLCode0 != 0 || c.KLCodes != 0 || c.Hidden != 0 || c.EOS != 0 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/ckpt"
@@ -45,7 +44,7 @@ func (r *Run) Evaluate(ctx context.Context) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	if teacher.Bytes, err = fsx.DirSize(r.source); err != nil {
+	if teacher.Bytes, err = talkerBytes(r.source); err != nil {
 		return nil, err
 	}
 	plan, err := qat.NewPlan(r.Teacher, r.Experiment.Quant)
@@ -150,7 +149,7 @@ func (r *Run) measure(ctx context.Context, b *eval.Bench, name, dir string) (eva
 		return row, err
 	}
 	row.BitsPerWeight = (&qat.Plan{Layers: folder.Layers}).BitsPerWeight()
-	row.Bytes, err = fsx.DirSize(dir)
+	row.Bytes, err = talkerBytes(dir)
 	return row, err
 }
 

@@ -49,7 +49,7 @@ func (e Experiment) Validate() error {
 	if _, err := e.TensorType(); err != nil {
 		errs = append(errs, err)
 	}
-	if _, err := e.teacherType(); err != nil {
+	if _, err := e.TeacherType(); err != nil {
 		errs = append(errs, err)
 	}
 	if e.Threads < 0 {

@@ -24,7 +24,7 @@ type Memory struct {
 	Optimizer  int64 `json:"optimizer"`   // moments, and masters of weights in half precision
 	Selection  int64 `json:"selection"`   // the teacher's states of the utterances that choose the checkpoint
 	Activation int64 `json:"activations"` // of the largest micro-batch, logits and temporaries included
-	Idle       int64 `json:"idle"`        // blocks that are kept for the next tensors, a sixteenth of these
+	Idle       int64 `json:"idle"`        // blocks that are kept for the next tensors: about a sixteenth of these, 128 MiB at most
 	Process    int64 `json:"process"`     // libraries and the program itself
 	Total      int64 `json:"total"`
 	Cache      int64 `json:"cache_on_disk,omitempty"`
@@ -41,17 +41,11 @@ type Memory struct {
 // measured, on a model of one and of two blocks of each decoder with random weights, over the training's largest
 // micro-batch: what runs is what will run. m is the model, without storage.
 func (r *Run) Memory(ctx context.Context, m *talker.Model, plan *qat.Plan) (*Memory, error) {
-	e := r.Experiment
 	out := &Memory{}
-	if u, err := memory.Now(); err == nil {
-		out.Process = u.Anonymous
-	} else {
-		out.Note = err.Error()
-	}
-	if err := out.weigh(e, m, plan); err != nil {
-		return nil, err
-	}
-	if e.Model != "" && r.lists == nil {
+	if r.Experiment.Model != "" && r.lists == nil {
+		if err := out.weigh(r.Experiment, m, plan); err != nil {
+			return nil, err
+		}
 		out.Note = "activations depend on the data, which are not there"
 		out.sum()
 		return out, nil
@@ -60,14 +54,39 @@ func (r *Run) Memory(ctx context.Context, m *talker.Model, plan *qat.Plan) (*Mem
 	if err != nil {
 		return nil, err
 	}
-	if out.Activation, err = e.rehearse(ctx, m.Config, batch); err != nil {
-		return nil, fmt.Errorf("estimate of memory: %w", err)
+	return out, out.measure(ctx, r.Experiment, m, plan, batch)
+}
+
+// MemoryOf is Run.Memory for updates of one micro-batch us each, and without held-out utterances.
+func (e Experiment) MemoryOf(ctx context.Context, m *talker.Model, plan *qat.Plan, us []data.Utterance) (*Memory, error) {
+	out := &Memory{}
+	n, err := extent(m.Config, us)
+	if err != nil {
+		return nil, err
 	}
-	if again := size(m.TextEmbedding, m.DType); out.accumulates && !m.TextEmbedding.W.Frozen {
-		out.Activation = max(out.Activation, again) // its gradient is dense, and exists twice while it is added
+	out.Rows, out.Frames = n.rows, n.frames
+	return out, out.measure(ctx, e, m, plan, us)
+}
+
+// measure fills in everything for a largest micro-batch.
+func (x *Memory) measure(ctx context.Context, e Experiment, m *talker.Model, plan *qat.Plan, us []data.Utterance) error {
+	if u, err := memory.Now(); err == nil {
+		x.Process = u.Anonymous
+	} else {
+		x.Note = err.Error()
 	}
-	out.sum()
-	return out, nil
+	err := x.weigh(e, m, plan)
+	if err != nil {
+		return err
+	}
+	if x.Activation, err = e.rehearse(ctx, m.Config, us); err != nil {
+		return fmt.Errorf("estimate of memory: %w", err)
+	}
+	if again := size(m.TextEmbedding, m.DType); x.accumulates && !m.TextEmbedding.W.Frozen {
+		x.Activation = max(x.Activation, again) // its gradient is dense, and exists twice while it is added
+	}
+	x.sum()
+	return nil
 }
 
 // sum adds up. Where an update has one micro-batch, gradients grow while activations shrink: the larger counts.
@@ -78,7 +97,7 @@ func (x *Memory) sum() {
 	} else {
 		x.Total += max(x.Gradients, x.Activation)
 	}
-	x.Idle = x.Total / 16
+	x.Idle = min(x.Total/16, 128<<20)
 	x.Total += x.Idle + x.Process
 }
 
@@ -92,7 +111,7 @@ func size(m nn.Module, dtype gotch.DType) (n int64) {
 
 // weigh counts parameters and what goes with them.
 func (x *Memory) weigh(e Experiment, m *talker.Model, plan *qat.Plan) (err error) {
-	if x.teacher, err = e.teacherType(); err != nil {
+	if x.teacher, err = e.TeacherType(); err != nil {
 		return err
 	}
 	dtype, err := e.TensorType()
@@ -155,8 +174,7 @@ func (r *Run) survey(x *Memory, m *talker.Model) (largest []data.Utterance, err 
 	if err != nil {
 		return nil, err
 	}
-	t, p := &m.Config.Talker, &m.Config.Talker.Predictor
-	most, batches := int64(0), 0
+	most, batches := int64(-1), 0
 	entries := map[string]bool{}
 	var frames int64
 	for us, err := range e.training().Batches(set) {
@@ -164,24 +182,23 @@ func (r *Run) survey(x *Memory, m *talker.Model) (largest []data.Utterance, err 
 			return nil, err
 		}
 		batches++
-		rows, n := 0, 0
-		for _, u := range us {
-			s, err := distill.Rows(m.Config, u)
-			if err != nil {
-				return nil, err
-			}
-			rows, n = max(rows, len(s.Rows)), n+u.Frames()
-			if e.Distill.Cache.On() {
-				if key := distill.CacheKey(s); !entries[key] {
-					entries[key] = true
-					frames += int64(u.Frames())
-				}
+		n, err := extent(m.Config, us)
+		if err != nil {
+			return nil, err
+		}
+		if n.cost > most {
+			most, largest, x.Rows, x.Frames = n.cost, us, n.rows, n.frames
+		}
+		for i, key := range n.keys {
+			if !entries[key] {
+				entries[key] = true
+				frames += int64(us[i].Frames())
 			}
 		}
-		rows *= len(us)
-		if cost := int64(rows)*t.Intermediate*int64(t.Layers) + int64(n)*int64(t.Groups)*p.Intermediate*int64(p.Layers); cost > most {
-			most, largest, x.Rows, x.Frames = cost, us, rows, n
-		}
+	}
+	x.teacher, err = e.TeacherType()
+	if err != nil {
+		return nil, err
 	}
 	x.accumulates = batches > e.Train.Steps
 	if e.Distill.Cache.On() {
@@ -189,12 +206,35 @@ func (r *Run) survey(x *Memory, m *talker.Model) (largest []data.Utterance, err 
 			return nil, err
 		}
 	}
+	t := &m.Config.Talker
 	held, err := r.utterances(demo.Selection)
 	for _, u := range held {
-		states := t.Hidden + int64(t.Groups-1)*p.Hidden
+		states := t.Hidden + int64(t.Groups-1)*t.Predictor.Hidden
 		x.Selection += (int64(u.Frames())*states + t.Hidden) * tensor.ElementSize(x.teacher)
 	}
 	return largest, err
+}
+
+// size of a micro-batch.
+type batchSize struct {
+	rows, frames int
+	cost         int64    // about how many numbers its activations are
+	keys         []string // of the teacher cache
+}
+
+func extent(cfg *talker.Config, us []data.Utterance) (b batchSize, err error) {
+	for _, u := range us {
+		s, err := distill.Rows(cfg, u)
+		if err != nil {
+			return b, err
+		}
+		b.rows, b.frames = max(b.rows, len(s.Rows)), b.frames+u.Frames()
+		b.keys = append(b.keys, distill.CacheKey(s))
+	}
+	b.rows *= len(us)
+	t, p := &cfg.Talker, &cfg.Talker.Predictor
+	b.cost = int64(b.rows)*t.Intermediate*int64(t.Layers) + int64(b.frames)*int64(t.Groups)*p.Intermediate*int64(p.Layers)
+	return b, nil
 }
 
 // Table is the estimate for a person.

@@ -12,7 +12,6 @@ import (
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/qakd/qakd/pkg/train"
 	"github.com/sugarme/gotch"
-	"github.com/sugarme/gotch/ts"
 )
 
 // rehearse measures what a pass over us takes beside parameters and gradients, on models with few blocks: each further
@@ -66,7 +65,7 @@ func (e Experiment) pass(ctx context.Context, cfg *talker.Config, us []data.Utte
 	if err != nil {
 		return 0, err
 	}
-	teacherType, err := e.teacherType()
+	teacherType, err := e.TeacherType()
 	if err != nil {
 		return 0, err
 	}
@@ -102,7 +101,7 @@ func (e Experiment) pass(ctx context.Context, cfg *talker.Config, us []data.Utte
 	}
 	for range 2 {
 		before := tensor.ResetHeld()
-		if err := once(objective, us, e.Train.GradientCheckpointing); err != nil {
+		if err := train.Backward(objective, us, e.Train.GradientCheckpointing); err != nil {
 			return 0, err
 		}
 		_, peak := tensor.Held()
@@ -166,33 +165,4 @@ func random(cfg *talker.Config, dtype gotch.DType) (*talker.Model, error) {
 		return nil, err
 	}
 	return m, nil
-}
-
-// once runs a micro-batch forward and backward, as the training loop does.
-func once(o *distill.Objective, us []data.Utterance, recompute bool) error {
-	return nn.Run(func(c *nn.Context) (err error) {
-		var loss *ts.Tensor
-		c.Nest(func(in *nn.Context) {
-			in.Recompute = recompute
-			var terms []train.Term
-			if terms, err = o.Terms(in, us, train.Count(us)); err != nil {
-				return
-			}
-			for _, t := range terms {
-				if t.Weight == 0 {
-					continue
-				}
-				part := in.MulScalar(t.Value, t.Weight)
-				if loss != nil {
-					part = in.Add(loss, part)
-				}
-				loss = part
-			}
-			in.Promote(loss)
-		})
-		if err != nil {
-			return err
-		}
-		return tensor.Backward(loss)
-	})
 }

@@ -23,8 +23,8 @@ type Teacher struct {
 	Device string `toml:"device"` // auto, cpu, cuda:0
 }
 
-// teacherType is the dtype of the teacher's parameters and activations.
-func (e Experiment) teacherType() (gotch.DType, error) {
+// TeacherType is the dtype of the teacher's parameters and activations.
+func (e Experiment) TeacherType() (gotch.DType, error) {
 	if e.Teacher.DType == "" {
 		return e.TensorType()
 	}
@@ -33,7 +33,7 @@ func (e Experiment) teacherType() (gotch.DType, error) {
 
 // recall loads the teacher, whole.
 func (r *Run) recall() error {
-	dtype, err := r.Experiment.teacherType()
+	dtype, err := r.Experiment.TeacherType()
 	if err != nil {
 		return err
 	}

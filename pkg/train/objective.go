@@ -1,6 +1,9 @@
 package train
 
 import (
+	"errors"
+
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/sugarme/gotch/ts"
@@ -40,4 +43,43 @@ type Objective interface {
 	// Terms runs a forward pass over a micro-batch. Each value is the micro-batch's share of the step's mean: a sum
 	// over us divided by a count of total, so that the values of a step's micro-batches add up to the mean.
 	Terms(c *nn.Context, us []data.Utterance, total Counts) ([]Term, error)
+}
+
+// Loss is Σ weight·value over the terms of a micro-batch that is a step of its own, for measurements of a step's parts;
+// recompute is Config.GradientCheckpointing. The result belongs to c; of the forward pass, only what the graph needs stays.
+func Loss(c *nn.Context, o Objective, us []data.Utterance, recompute bool) (loss *ts.Tensor, err error) {
+	c.Nest(func(in *nn.Context) {
+		in.Recompute = recompute
+		var terms []Term
+		if terms, err = o.Terms(in, us, Count(us)); err != nil {
+			return
+		}
+		for _, t := range terms {
+			if t.Weight == 0 {
+				continue
+			}
+			part := in.MulScalar(t.Value, t.Weight)
+			if loss != nil {
+				part = in.Add(loss, part)
+			}
+			loss = part
+		}
+		if loss == nil {
+			err = errors.New("train: no loss term has a weight")
+			return
+		}
+		in.Promote(loss)
+	})
+	return loss, err
+}
+
+// Backward runs Loss and its backward pass: gradients add up in the parameters that record them.
+func Backward(o Objective, us []data.Utterance, recompute bool) error {
+	return nn.Run(func(c *nn.Context) error {
+		loss, err := Loss(c, o, us, recompute)
+		if err != nil {
+			return err
+		}
+		return tensor.Backward(loss)
+	})
 }
