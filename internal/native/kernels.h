@@ -71,12 +71,12 @@ INLINE float get1(const void *p, int kind, long i) {
 INLINE void put(float *y, float v, int add) { *y = add ? *y + v : v; }
 
 // A block of R rows of w and M rows of x: R·M sums in registers. kind, R, M and ahead are constants where this is called.
-// Rows are short for the hardware to see a pattern in, so with ahead the R rows that follow are fetched meanwhile.
+// Rows are short for the hardware to see a pattern in, so with ahead the rows from there on are fetched meanwhile.
 INLINE void block(const nat_matrix *w, int kind, int r, int R, const float *x, int ldx, int M, float *y, int ldy, int add,
-                  int ahead) {
+                  int ahead, int there) {
   const int K = w->cols, line = kind == NAT_F32 ? 16 : 32;
   const long size = kind == NAT_F32 ? 4 : 2;
-  const char *next = (const char *)w->data + (long)(r + R) * K * size;
+  const char *next = (const char *)w->data + (long)there * K * size;
   vf acc[4][8] = {{{0}}};
   int k = 0;
   for (; k + line <= K; k += line) {
@@ -108,16 +108,17 @@ INLINE void block(const nat_matrix *w, int kind, int r, int R, const float *x, i
 }
 
 // Rows of x in blocks that fit the registers; rows r … r+R of w stay in the first cache meanwhile.
-INLINE void strip(const nat_matrix *w, int kind, int r, int R, const float *x, int ldx, int M, float *y, int ldy, int add) {
+INLINE void strip(const nat_matrix *w, int kind, int r, int R, int r1, const float *x, int ldx, int M, float *y, int ldy, int add) {
+  const int there = r + 2 * R <= r1 ? r + R : r; // not the rows of another thread
   int m = 0;
 #define BLOCKS(most)                                                                                     \
   for (; m + (most) <= M; m += (most)) {                                                                 \
     const float *xm = x + (long)m * ldx;                                                                 \
     float *ym = y + (long)m * ldy;                                                                       \
     if (m == 0)                                                                                          \
-      block(w, kind, r, R, xm, ldx, most, ym, ldy, add, 1);                                              \
+      block(w, kind, r, R, xm, ldx, most, ym, ldy, add, 1, there);                                       \
     else                                                                                                 \
-      block(w, kind, r, R, xm, ldx, most, ym, ldy, add, 0);                                              \
+      block(w, kind, r, R, xm, ldx, most, ym, ldy, add, 0, there);                                       \
   }
   BLOCKS(ROWS_MOST)
   BLOCKS(2)
@@ -129,8 +130,8 @@ INLINE void strip(const nat_matrix *w, int kind, int r, int R, const float *x, i
   static TARGET void name(const nat_matrix *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, \
                           int add) {                                                                              \
     int r = r0;                                                                                                   \
-    for (; r + 4 <= r1; r += 4) strip(w, kind, r, 4, x, ldx, M, y, ldy, add);                                     \
-    for (; r < r1; r++) strip(w, kind, r, 1, x, ldx, M, y, ldy, add);                                             \
+    for (; r + 4 <= r1; r += 4) strip(w, kind, r, 4, r1, x, ldx, M, y, ldy, add);                                 \
+    for (; r < r1; r++) strip(w, kind, r, 1, r1, x, ldx, M, y, ldy, add);                                         \
   }
 
 PRODUCT(product_f32, NAT_F32)

@@ -91,6 +91,8 @@ int nat_pack(nat_pool *pool, nat_matrix *m);
 void nat_packed_free(nat_matrix *m);
 size_t nat_packed_size(int rows, int cols);
 
+void nat_fetch(const nat_matrix *w, int r);
+
 // y = x·Wᵀ (+ bias) on all threads.
 void nat_apply(nat_pool *pool, const nat_kernels *kernels, const nat_matrix *w, const float *x, int M, float *y);
 

@@ -3,7 +3,7 @@
 
 // A block of R packed rows and M rows of x. The table turns the four bits of a weight into its power of two; sign and
 // mantissa go around them.
-INLINE void packed_block(const nat_matrix *w, int r, int R, const float *x, int ldx, int M, float *y, int ldy, int add) {
+INLINE void packed_block(const nat_matrix *w, int r, int R, int r1, const float *x, int ldx, int M, float *y, int ldy, int add) {
   const nat_packed *p = &w->packed;
   const size_t row = packed_row(w->cols);
   const __m512i sign_mantissa = _mm512_set1_epi32((int)0x807f0000);
@@ -15,12 +15,13 @@ INLINE void packed_block(const nat_matrix *w, int r, int R, const float *x, int 
 #pragma GCC unroll 4
     for (int m = 0; m < M; m++) acc[i][m] = _mm512_setzero_ps();
   const uint8_t *line = p->lines + row * (size_t)r;
+  const size_t ahead = r + 2 * R <= r1 ? row * (size_t)R : 0; // not the rows of another thread
   for (int k = 0; k < w->cols; k += PACKED_BLOCK, line += PACKED_BYTES) {
     __m512i codes[4];
 #pragma GCC unroll 4
     for (int i = 0; i < R; i++)
 #pragma GCC unroll 3
-      for (int c = 0; c < PACKED_BYTES; c += 64) __builtin_prefetch(line + row * (size_t)(R + i) + c);
+      for (int c = 0; c < PACKED_BYTES; c += 64) __builtin_prefetch(line + ahead + row * (size_t)i + c);
 #pragma GCC unroll 4
     for (int i = 0; i < R; i++) codes[i] = _mm512_loadu_si512(line + row * (size_t)i);
 #pragma GCC unroll 8
@@ -51,8 +52,8 @@ INLINE void packed_block(const nat_matrix *w, int r, int R, const float *x, int 
 
 #define PACKED_ROWS(M)                                                           \
   case M:                                                                        \
-    for (; r + 4 <= r1; r += 4) packed_block(w, r, 4, x, ldx, M, y, ldy, add);   \
-    for (; r < r1; r++) packed_block(w, r, 1, x, ldx, M, y, ldy, add);           \
+    for (; r + 4 <= r1; r += 4) packed_block(w, r, 4, r1, x, ldx, M, y, ldy, add); \
+    for (; r < r1; r++) packed_block(w, r, 1, r1, x, ldx, M, y, ldy, add);       \
     return 1;
 
 // More than four rows of x: unpacking costs more than reading does.

@@ -162,22 +162,29 @@ void nat_stack_pass(nat_stack *s, int thread, int M) {
   for (int i = 0; i < n->layers; i++) {
     const nat_layer *l = &s->layer[i];
     attention(s, i, normed(s, thread, M, l->input_norm), thread, M);
+    nat_share(n->width, thread, s->threads, 16, &from, &to);
+    nat_fetch(&l->o, from);
     nat_pool_barrier(s->pool);
     nat_lap(s, thread, NAT_QKV);
-    nat_share(n->width, thread, s->threads, 16, &from, &to);
     f->matmul(&l->o, from, to, s->att, n->heads * n->dim, M, s->x, n->width, 1);
+    nat_share(n->inner, thread, s->threads, 16, &from, &to);
+    nat_fetch(&l->gate, from);
     nat_pool_barrier(s->pool);
     nat_lap(s, thread, NAT_O);
 
     const float *h = normed(s, thread, M, l->post_norm);
-    nat_share(n->inner, thread, s->threads, 16, &from, &to);
     f->matmul(&l->gate, from, to, h, n->width, M, s->gate, n->inner, 0);
     f->matmul(&l->up, from, to, h, n->width, M, s->up, n->inner, 0);
     for (int m = 0; m < M; m++) f->swiglu(s->gate + (size_t)m * n->inner + from, s->up + (size_t)m * n->inner + from, to - from);
+    nat_share(n->width, thread, s->threads, 16, &from, &to);
+    nat_fetch(&l->down, from);
     nat_pool_barrier(s->pool);
     nat_lap(s, thread, NAT_GATE_UP);
-    nat_share(n->width, thread, s->threads, 16, &from, &to);
     f->matmul(&l->down, from, to, s->gate, n->inner, M, s->x, n->width, 1);
+    if (i + 1 < n->layers) {
+      nat_share(n->kv, thread, s->threads, 1, &from, &to);
+      nat_fetch(&s->layer[i + 1].q, from * (n->heads / n->kv) * n->dim);
+    }
     nat_pool_barrier(s->pool);
     nat_lap(s, thread, NAT_DOWN);
   }
