@@ -18,7 +18,7 @@ type Row struct {
 	AgreementCP   float64   `json:"agreement_cp"`    // mean over codebooks 1 … G-1
 	EOSErrors     float64   `json:"eos_errors"`      // share, see Durations; 0 without free-running speech
 	DurationRatio float64   `json:"duration_ratio"`  // 0 without free-running speech
-	Bytes         int64     `json:"bytes"`           // of the checkpoint's folder on disk
+	Bytes         int64     `json:"bytes"`           // of the checkpoint's folder on disk, without the speech tokenizer that all forms share
 	BitsPerWeight float64   `json:"bits_per_weight"` // of the quantized layers: codes, scales, zero points; the teacher: as stored
 
 	Layouts []LayoutRow `json:"layouts,omitempty"` // by layout of the prompts, where they differ
