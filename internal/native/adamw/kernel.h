@@ -75,26 +75,28 @@ INLINE void decode(const uint8_t *code, float largest, int kind, float *x) {
   }
 }
 
-INLINE void put_codes(uint8_t *code, vf x, int kind) {
+// A block of codes. Of two negative ones the lower has the larger magnitude; nothing stands for -1.
+INLINE void put_codes(uint8_t *code, const float *x, float inverse, int kind) {
   const int32_t low = (int32_t)ADAMW_LOW << 16;
-  vi u = (vi)x, negative = u < 0, b = kind == 0 ? (u & 0x7fffffff) - negative : u, small = b < low;
-  b = (b & ~small) | (low & small);
-  vi c = (vi)((LOOKUP(adamw_book.sort[kind], (vu)(b - low) >> 16) + (vu)(b & 0xffff)) >> 16);
-  c = kind == 0 ? 127 + ((c + (negative & (c == 128))) ^ negative) - negative : c & (u != 0);
-  vb to = __builtin_convertvector((vu)c, vb);
-  memcpy(code, &to, sizeof to);
+  for (int i = 0; i < ADAMW_BLOCK; i += W) {
+    vi u = (vi)(load(x + i) * inverse), negative = u < 0, b = kind == 0 ? (u & 0x7fffffff) - negative : u, small = b < low;
+    b = (b & ~small) | (low & small);
+    vi c = (vi)((LOOKUP(adamw_book.sort[kind], (vu)(b - low) >> 16) + (vu)(b & 0xffff)) >> 16);
+    c = kind == 0 ? 127 + ((c + (negative & (c == 128))) ^ negative) - negative : c & (u != 0);
+    vb to = __builtin_convertvector((vu)c, vb);
+    memcpy(code + i, &to, sizeof to);
+  }
 }
 #endif
 
-// The codes nearest to x/largest, the lower ones at equal distances; but no positive x of kind 1 becomes 0. Of two
-// negative codes the lower one has the larger magnitude; nothing stands for -1.
+// The codes nearest to x/largest, the lower ones at equal distances; but no positive x of kind 1 becomes 0.
 INLINE void encode(const float *x, float largest, int kind, uint8_t *code) {
   if (largest == 0) {
     memset(code, 0, ADAMW_BLOCK);
     return;
   }
   const float inverse = 1 / (largest < 1e-38f ? 1e-38f : largest);
-  for (int i = 0; i < ADAMW_BLOCK; i += W) put_codes(code + i, load(x + i) * inverse, kind);
+  put_codes(code, x, inverse, kind);
 }
 
 // A whole block; kinds are constants where this is called. m and v are where the moments are, as float32.
@@ -202,20 +204,21 @@ typedef float v8 __attribute__((vector_size(32)));
 typedef uint16_t h8 __attribute__((vector_size(16)));
 typedef uint32_t u8 __attribute__((vector_size(32)));
 
-INLINE vd eight(const void *x, int kind, int64_t i) {
+INLINE void eight(vd *to, const void *x, int kind, int64_t i) {
   if (kind == ADAMW_F32) {
     v8 f;
     memcpy(&f, (const float *)x + i, sizeof f);
-    return __builtin_convertvector(f, vd);
+    *to = __builtin_convertvector(f, vd);
+    return;
   }
   h8 h;
   memcpy(&h, (const uint16_t *)x + i, sizeof h);
-  return __builtin_convertvector((v8)(__builtin_convertvector(h, u8) << 16), vd);
+  *to = __builtin_convertvector((v8)(__builtin_convertvector(h, u8) << 16), vd);
 }
 
-INLINE double lanes(vd v) {
+INLINE double lanes(const vd *v) {
   double sum = 0;
-  for (int j = 0; j < 8; j++) sum += v[j];
+  for (int j = 0; j < 8; j++) sum += (*v)[j];
   return sum;
 }
 
@@ -227,17 +230,19 @@ INLINE void sums_of(const void *x, int kind, int64_t n, double *sums) {
     for (int64_t k = i; k < i + ADAMW_SUM; k += 8)
 #pragma GCC unroll 4
       for (int j = 0; j < 4; j++) {
-        vd v = eight(x, kind, k + j * ADAMW_SUM);
+        vd v;
+        eight(&v, x, kind, k + j * ADAMW_SUM);
         s[j] += v * v;
       }
-    for (int j = 0; j < 4; j++) sums[j] = lanes(s[j]);
+    for (int j = 0; j < 4; j++) sums[j] = lanes(&s[j]);
   }
   for (; i < n; i += ADAMW_SUM, sums++) {
     const int64_t end = i + ADAMW_SUM < n ? i + ADAMW_SUM : n;
     int64_t k = i;
     vd s = {0};
     for (; k + 8 <= end; k += 8) {
-      vd v = eight(x, kind, k);
+      vd v;
+      eight(&v, x, kind, k);
       s += v * v;
     }
     for (; k < end; k++) {
@@ -248,7 +253,7 @@ INLINE void sums_of(const void *x, int kind, int64_t n, double *sums) {
       }
       s[0] += (double)f * f;
     }
-    *sums = lanes(s);
+    *sums = lanes(&s);
   }
 }
 
