@@ -40,7 +40,7 @@ func loadOurs(o options) (*ours, error) {
 	if u.m, err = talker.Load(o.model, talker.Options{DType: gotch.BFloat16}); err != nil {
 		return nil, err
 	}
-	if u.codec, err = codec.Load(filepath.Join(o.model, "speech_tokenizer"), codec.Options{Parts: codec.DecoderOnly}); err != nil {
+	if u.codec, err = codec.Load(filepath.Join(o.model, "speech_tokenizer"), codec.Options{DType: gotch.BFloat16, Parts: codec.DecoderOnly}); err != nil {
 		return nil, err
 	}
 	if u.steppers, err = u.m.Steppers(talker.StepperOptions{Pack: o.pack, Threads: o.threads}); err != nil {

@@ -34,7 +34,7 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.Int64Var(&f.seed, "seed", 1, "of the draws: the same seed gives the same speech")
 	fs.BoolVar(&f.stream, "stream", false, "decode and write the sound while it is drawn")
 	fs.StringVar(&f.Out, "out", "", "WAV `file` to write: 24 kHz, 16 bits")
-	fs.StringVar(&f.dtype, "dtype", "float32", "`type` of the talker's numbers: float32 or bfloat16")
+	fs.StringVar(&f.dtype, "dtype", "float32", "`type` of the numbers that talker and speech tokenizer compute with: float32 or bfloat16")
 	fs.StringVar(&f.Device, "device", "auto", "`device`: auto, cpu, cuda:0")
 	fs.IntVar(&f.threads, "threads", 0, "of the tensor library (0: one per core)")
 	fs.BoolVar(&f.JSON, "json", false, "print the result as one JSON object on stdout")

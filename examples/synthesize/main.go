@@ -73,7 +73,7 @@ func open(f flags) (*tts.Synthesizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tts.Open(f.Model, tts.Options{DType: dtype, Device: device, Parts: f.parts})
+	return tts.Open(f.Model, tts.Options{DType: dtype, CodecDType: dtype, Device: device, Parts: f.parts})
 }
 
 // speak draws the line and writes its sound: packet by packet, or whole.
