@@ -72,7 +72,6 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer w.close()
 	if w.estimate, err = w.foresee(ctx); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/optim"
 	"github.com/qakd/qakd/pkg/qat"
+	"github.com/qakd/qakd/pkg/report"
 	"github.com/qakd/qakd/pkg/stage"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/qakd/qakd/pkg/train"
@@ -29,7 +31,6 @@ type work struct {
 	o        options
 	source   string
 	device   gotch.Device
-	teacher  *talker.Model
 	us       []data.Utterance
 	estimate *stage.Memory
 }
@@ -63,12 +64,6 @@ func newWork(e stage.Experiment, o options) (*work, error) {
 	}
 	w.us = utterances(cfg, o)
 	return w, nil
-}
-
-func (w *work) close() {
-	if w.teacher != nil {
-		w.teacher.Close()
-	}
 }
 
 // utterances are random ones, with what a checkpoint of cfg's kind needs.
@@ -133,28 +128,55 @@ func (w *work) student(quantized bool) (*talker.Model, error) {
 	return m, err
 }
 
+// objective is that of the experiment: a teacher, what it said, or labels alone. The caller calls done.
+func (w *work) objective(ctx context.Context, student *talker.Model) (o *distill.Objective, done func(), err error) {
+	cfg := w.e.Distill
+	if !cfg.Taught() {
+		o, err = distill.New(nil, student, cfg)
+		return o, func() {}, err
+	}
+	dtype, err := w.e.TeacherType()
+	if err != nil {
+		return nil, nil, err
+	}
+	teacher, err := talker.Load(w.source, talker.Options{DType: dtype, Device: w.device})
+	if err != nil {
+		return nil, nil, err
+	}
+	if !cfg.Cache.On() {
+		o, err = distill.New(teacher, student, cfg)
+		return o, teacher.Close, err
+	}
+	defer tensor.Trim()
+	defer teacher.Close()
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return nil, nil, err
+	}
+	remove := func() { os.RemoveAll(dir) }
+	cache, err := distill.NewCache(ctx, dir, teacher, "bench", cfg, func(yield func([]data.Utterance, error) bool) { yield(w.us, nil) }, nil)
+	if err != nil {
+		remove()
+		return nil, nil, err
+	}
+	o, err = distill.NewCached(cache, student, cfg)
+	return o, func() { cache.Close(); remove() }, err
+}
+
 // measure runs updates of a student and keeps the best time of each part.
 func (w *work) measure(ctx context.Context, name string, quantized bool) (*result, error) {
 	watched := memory.ResetPeak() == nil
-	if w.teacher == nil {
-		dtype, err := w.e.TeacherType()
-		if err != nil {
-			return nil, err
-		}
-		if w.teacher, err = talker.Load(w.source, talker.Options{DType: dtype, Device: w.device}); err != nil {
-			return nil, err
-		}
-	}
 	student, err := w.student(quantized)
 	if err != nil {
 		return nil, err
 	}
 	defer tensor.Trim()
 	defer student.Close()
-	objective, err := distill.New(w.teacher, student, w.e.Distill)
+	objective, done, err := w.objective(ctx, student)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	opt, err := optim.New(optim.Groups(nn.Params(student), w.e.Train.Optim), w.e.Train.Optim)
 	if err != nil {
 		return nil, err
@@ -169,14 +191,15 @@ func (w *work) measure(ctx context.Context, name string, quantized bool) (*resul
 		if err != nil {
 			return nil, err
 		}
-		if step > 0 || w.o.steps == 1 {
+		if step > 0 {
 			best.keep(r)
 		}
-	}
-	if watched {
-		if best.Peak, err = memory.PeakAnonymous(); err != nil {
-			return nil, err
+		if watched {
+			if best.Peak, err = memory.PeakAnonymous(); err != nil {
+				return nil, err
+			}
 		}
+		fmt.Fprintf(os.Stderr, "bench: %s, update %d: loss %.4f, %.0f ms, peak %s\n", name, step, r.Losses[0], r.Update.Seconds()*1000, report.Bytes(best.Peak))
 	}
 	return best, nil
 }

@@ -72,7 +72,7 @@ func (c CacheConfig) validate(all Config) error {
 	if all.Hidden > 0 && !c.Hidden {
 		errs = append(errs, fmt.Errorf("hidden is %v and cache.hidden false, want hidden 0 or cache.hidden true: the cache would have no hidden states to compare", all.Hidden))
 	}
-	if !all.taught() {
+	if !all.Taught() {
 		errs = append(errs, fmt.Errorf("cache.keep is %q, want %q: no term with a weight asks the teacher", c.Keep, KeepNothing))
 	}
 	if c.Check < 0 {

@@ -22,7 +22,10 @@ func (o *Objective) chunked(c *nn.Context, student *ts.Tensor, head nn.Module, a
 	if size == 0 || rows <= size {
 		return means(c, active, f(c, student, 0, rows), count)
 	}
-	k := &chunks{c: c, student: student, active: active, count: count, f: f, rows: rows, size: size}
+	k := &chunks{c: c, student: student, active: active, count: count, f: f, rows: rows, size: size, scale: 1}
+	if student.DType() == gotch.Half {
+		k.scale = underflow
+	}
 	if !tensor.GradEnabled() {
 		k.each(func(in *nn.Context, at, n int64) { k.add(in, f(in, in.Narrow(student, 0, at, n), at, n)) })
 		return means(c, active, k.sums, count)
@@ -47,6 +50,7 @@ type chunks struct {
 	count      float64
 	f          headTerms
 	rows, size int64
+	scale      float64 // of the gradients while they are kept
 	sums       []*ts.Tensor
 }
 
@@ -69,6 +73,9 @@ func (k *chunks) add(in *nn.Context, sums []*ts.Tensor) {
 	}
 }
 
+// underflow is the factor that keeps a chunk's gradients in f16 above its smallest numbers.
+const underflow = 4096
+
 // forwardBackward takes the gradient of Σ weight·mean, what these terms are to the loss, chunk by chunk, with respect to
 // the student's rows and the head's parameters. The terms are numbers; the first passes on the gradient of all of them,
 // in units of its own weight, so that it is right for any multiple of the loss.
@@ -85,7 +92,7 @@ func (k *chunks) forwardBackward(params []*ts.Tensor) []train.Term {
 			sums := k.f(in, x, at, n)
 			var loss *ts.Tensor
 			for i, t := range means(in, k.active, sums, k.count) {
-				part := in.MulScalar(t.Value, t.Weight)
+				part := in.MulScalar(t.Value, t.Weight*k.scale)
 				if i > 0 {
 					part = in.Add(loss, part)
 				}
@@ -103,7 +110,7 @@ func (k *chunks) forwardBackward(params []*ts.Tensor) []train.Term {
 	terms := means(c, k.active, k.sums, k.count)
 	first := &terms[0]
 	all := c.Known(c.Zeros(gotch.Float), append(params, k.student), append(grads, c.Cat(0, states...)))
-	first.Value = c.StraightThrough(first.Value, c.DivScalar(all, first.Weight))
+	first.Value = c.StraightThrough(first.Value, c.DivScalar(all, first.Weight*k.scale))
 	return terms
 }
 

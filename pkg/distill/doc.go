@@ -22,5 +22,19 @@
 //	mix, err := distill.NewMix(utterances, teacher.Config, cfg.Layouts, seed)   // a data.Epochs
 //	loop := train.Loop{Data: mix, Objective: objective, ...}
 //
+// Logits of a batch are never all in memory: heads and terms run in chunks of rows (Config.ChunkRows), each forward and
+// backward at once, so that nothing is computed twice.
+//
+// What a teacher says may come from disk (Config.Cache). A first pass asks it about every batch that the training will
+// see, in the layouts that it will see them in; then it can leave memory.
+//
+//	cache, err := distill.NewCache(ctx, dir, teacher, identity, cfg, loop.Config.Batches(mix), nil)
+//	objective, err := distill.NewCached(cache, student, cfg)
+//
+// Whole distributions (keep = "exact") teach as the teacher does. Of the K most likely classes (keep = "top") the term is the KL
+// between distributions in which all other classes are one, with nothing renormalized: Σ_K p·log(p/q) + p_τ·log(p_τ/q_τ),
+// p_τ and q_τ being what is left. It is a lower bound of the KL, short by p_τ times the KL within the rest. On the demo,
+// whose codebooks have 64 codes, the top 64, 32, 16 and 4 hold 100.0, 96.6, 87.6 and 57 % of kl_codes.
+//
 // Measure gives the same divergences as numbers, over held-out utterances; a Probe does so for many students.
 package distill

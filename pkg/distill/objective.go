@@ -51,7 +51,7 @@ func (o *Objective) learn(teacher *talker.Config, student *talker.Model, cfg Con
 		if err := alike(teacher, student.Config); err != nil {
 			return nil, err
 		}
-	case cfg.taught():
+	case cfg.Taught():
 		return nil, errors.New("distill: no teacher, want one for the weights of kl_code0, kl_codes, hidden and eos")
 	}
 	layouts, err := cfg.Layouts.For(student.Config)
@@ -110,7 +110,7 @@ func (o *Objective) Terms(c *nn.Context, us []data.Utterance, total train.Counts
 
 // lesson is what the teacher says about l, the layout of us; nil where no term asks.
 func (o *Objective) lesson(c *nn.Context, l *forced, us []data.Utterance) (lesson, error) {
-	if !o.cfg.taught() {
+	if !o.cfg.Taught() {
 		return nil, nil
 	}
 	if o.cache != nil {
@@ -125,8 +125,8 @@ func (o *Objective) lesson(c *nn.Context, l *forced, us []data.Utterance) (lesso
 // TeacherTime is how long Terms has waited for a living teacher so far: its forward passes and its heads.
 func (o *Objective) TeacherTime() time.Duration { return o.taught }
 
-// taught tells whether some term needs the teacher.
-func (c Config) taught() bool { return c.KLCode0 != 0 || c.KLCodes != 0 || c.Hidden != 0 || c.EOS != 0 }
+// Taught tells whether some term needs a teacher.
+func (c Config) Taught() bool { return c.KLCode0 != 0 || c.KLCodes != 0 || c.Hidden != 0 || c.EOS != 0 }
 
 // counts are the denominators of the terms.
 type counts struct{ rows, frames float64 }
