@@ -7,8 +7,6 @@ import (
 	"github.com/qakd/qakd/internal/memory"
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/data"
-	"github.com/qakd/qakd/pkg/demo"
-	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/report"
@@ -60,7 +58,7 @@ func (r *Run) Memory(ctx context.Context, m *talker.Model, plan *qat.Plan) (*Mem
 // MemoryOf is Run.Memory for updates of one micro-batch us each, and without held-out utterances.
 func (e Experiment) MemoryOf(ctx context.Context, m *talker.Model, plan *qat.Plan, us []data.Utterance) (*Memory, error) {
 	out := &Memory{}
-	n, err := extent(m.Config, us)
+	n, err := extent(m.Config, us, false)
 	if err != nil {
 		return nil, err
 	}
@@ -167,81 +165,11 @@ type slots []*nn.Slot
 // Visit shows each.
 func (s slots) Visit(v nn.Visitor) { nn.Group(s).Visit(v) }
 
-// survey looks at every micro-batch of the training and returns the one with the most activations.
-func (r *Run) survey(x *Memory, m *talker.Model) (largest []data.Utterance, err error) {
-	e := r.Experiment
-	set, err := r.mix(demo.Distillation)
-	if err != nil {
-		return nil, err
-	}
-	most, batches := int64(-1), 0
-	entries := map[string]bool{}
-	var frames int64
-	for us, err := range e.training().Batches(set) {
-		if err != nil {
-			return nil, err
-		}
-		batches++
-		n, err := extent(m.Config, us)
-		if err != nil {
-			return nil, err
-		}
-		if n.cost > most {
-			most, largest, x.Rows, x.Frames = n.cost, us, n.rows, n.frames
-		}
-		for i, key := range n.keys {
-			if !entries[key] {
-				entries[key] = true
-				frames += int64(us[i].Frames())
-			}
-		}
-	}
-	x.teacher, err = e.TeacherType()
-	if err != nil {
-		return nil, err
-	}
-	x.accumulates = batches > e.Train.Steps
-	if e.Distill.Cache.On() {
-		if x.Cache, err = distill.CacheBytes(m.Config, x.teacher, e.Distill, int64(len(entries)), frames); err != nil {
-			return nil, err
-		}
-	}
-	t := &m.Config.Talker
-	held, err := r.utterances(demo.Selection)
-	for _, u := range held {
-		states := t.Hidden + int64(t.Groups-1)*t.Predictor.Hidden
-		x.Selection += (int64(u.Frames())*states + t.Hidden) * tensor.ElementSize(x.teacher)
-	}
-	return largest, err
-}
-
-// size of a micro-batch.
-type batchSize struct {
-	rows, frames int
-	cost         int64    // about how many numbers its activations are
-	keys         []string // of the teacher cache
-}
-
-func extent(cfg *talker.Config, us []data.Utterance) (b batchSize, err error) {
-	for _, u := range us {
-		s, err := distill.Rows(cfg, u)
-		if err != nil {
-			return b, err
-		}
-		b.rows, b.frames = max(b.rows, len(s.Rows)), b.frames+u.Frames()
-		b.keys = append(b.keys, distill.CacheKey(s))
-	}
-	b.rows *= len(us)
-	t, p := &cfg.Talker, &cfg.Talker.Predictor
-	b.cost = int64(b.rows)*t.Intermediate*int64(t.Layers) + int64(b.frames)*int64(t.Groups)*p.Intermediate*int64(p.Layers)
-	return b, nil
-}
-
 // Table is the estimate for a person.
 func (x *Memory) Table() *report.Table {
-	t := &report.Table{
-		Title:   fmt.Sprintf("memory of the distillation, estimated; largest micro-batch: %d frames, %d rows", x.Frames, x.Rows),
-		Columns: []string{"what", "bytes"},
+	t := &report.Table{Title: "memory of the distillation, estimated", Columns: []string{"what", "bytes"}}
+	if x.Rows > 0 {
+		t.Title += fmt.Sprintf("; largest micro-batch: %d frames, %d rows", x.Frames, x.Rows)
 	}
 	for _, row := range []struct {
 		what string
@@ -251,10 +179,15 @@ func (x *Memory) Table() *report.Table {
 		{"optimizer: moments, masters", x.Optimizer}, {"held-out states of the teacher", x.Selection},
 		{"activations, logits, temporaries", x.Activation}, {"kept for the next tensors", x.Idle}, {"process", x.Process},
 	} {
-		t.Add(row.what, report.Bytes(row.n))
+		if row.n > 0 {
+			t.Add(row.what, report.Bytes(row.n))
+		}
 	}
 	total := "total"
-	if !x.accumulates {
+	switch {
+	case x.Activation == 0:
+		total = "total without activations"
+	case !x.accumulates:
 		total = "total, with the larger of gradients and activations"
 	}
 	t.Add(total, report.Bytes(x.Total))
