@@ -4,5 +4,6 @@
 #include "fakequant.hpp"
 #include "memory.hpp"
 #include "optim.hpp"
+#include "quantlinear.hpp"
 #include "runtime.hpp"
 #include "value.hpp"

@@ -1,6 +1,7 @@
 // Package shim is the C++ that gotch lacks, on the same at::Tensor objects: autograd with explicit roots and gradients,
-// a straight-through function, recomputation, fused passes (AdamW, fake quantization), an allocator that reuses memory,
-// and the runtime's settings (seed, threads, CUDA).
+// a straight-through function, recomputation, fused passes (AdamW, fake quantization), quantized linear layers as one
+// function each, products by the faster library, an allocator that reuses memory, and the runtime's settings (seed,
+// threads, CUDA).
 //
 // Arguments are borrowed, results are owned by the caller. The functions keep their arguments alive until they return;
 // they do not lock the OS thread: package tensor does.
@@ -110,6 +111,18 @@ func StraightThrough(value, proxy *ts.Tensor) (*ts.Tensor, error) {
 	var e *C.char
 	rc := C.shim_straight_through(&out, raw(value), raw(proxy), &e)
 	keep(value, proxy)
+	if err := failure(rc, e); err != nil {
+		return nil, err
+	}
+	return wrap(out), nil
+}
+
+// Linear is x·wᵀ + b, b nil for none, by the faster of libtorch's libraries.
+func Linear(x, w, b *ts.Tensor) (*ts.Tensor, error) {
+	var out C.T
+	var e *C.char
+	rc := C.shim_linear(&out, raw(x), raw(w), raw(b), &e)
+	keep(x, w, b)
 	if err := failure(rc, e); err != nil {
 		return nil, err
 	}

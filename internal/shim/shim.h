@@ -24,6 +24,9 @@ int shim_checkpoint(T *outs, int nout, uintptr_t handle, T *ins, int nin, char *
 int shim_sizes(T t, int64_t *out, int max, char **err);  // out[max] becomes the number of dimensions
 int shim_item(double *out, T t, char **err);
 
+// product.hpp
+int shim_linear(T *out, T x, T w, T bias /* or NULL */, char **err);
+
 // optim.hpp
 typedef struct {
   double lr, beta1, beta2, eps, weight_decay, grad_scale;

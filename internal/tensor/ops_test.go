@@ -156,3 +156,46 @@ func TestSharing(t *testing.T) {
 		}
 	})
 }
+
+// Linear of a size at which the shim may choose another library: values and gradients are those of Matmul.
+func TestLargeLinear(t *testing.T) {
+	const m, n, k = 256, 320, 256
+	var got, want [3][]float32
+	for i, f := range []func(s *Scope, x, w *ts.Tensor) *ts.Tensor{
+		func(s *Scope, x, w *ts.Tensor) *ts.Tensor { return s.Linear(x, w, nil) },
+		func(s *Scope, x, w *ts.Tensor) *ts.Tensor { return s.Matmul(x, s.Transpose(w, 0, 1)) },
+	} {
+		out := []*[3][]float32{&got, &want}[i]
+		if err := Seed(3); err != nil {
+			t.Fatal(err)
+		}
+		err := Run(func(s *Scope) (err error) {
+			x, w := s.Randn(2, m/2, k), s.Randn(n, k)
+			for _, p := range []*ts.Tensor{x, w} {
+				if err := RequireGrad(p, true); err != nil {
+					return err
+				}
+			}
+			y := f(s, x, w)
+			if err := Backward(s.Sum(s.Mul(y, s.Randn(2, m/2, n)))); err != nil {
+				return err
+			}
+			for j, v := range []*ts.Tensor{y, s.Gradient(x), s.Gradient(w)} {
+				if out[j], err = Floats(v); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for j := range got {
+		for i, v := range got[j] {
+			if d := float64(v - want[j][i]); !(math.Abs(d) <= 1e-3) { // sums of 256 or 320 products of size 1
+				t.Fatalf("result %d [%d]: %v, want %v", j, i, v, want[j][i])
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"github.com/qakd/qakd/internal/shim"
 	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"
 )
@@ -109,11 +110,11 @@ func (s *Scope) Sort(x *ts.Tensor, dim int64, descending bool) (values, indices 
 
 // Linear is x·wᵀ + b; b nil means no bias. x is [..., in], w [out, in], b [out].
 func (s *Scope) Linear(x, w, b *ts.Tensor) *ts.Tensor {
-	if b == nil {
-		b = ts.None
+	s.admit("linear", x, w)
+	if b != nil {
+		s.admit("linear", b)
 	}
-	s.admit("linear", x, w, b)
-	t, err := ts.Linear(x, w, b)
+	t, err := shim.Linear(x, w, b)
 	return s.result("linear", t, err, x, w, b)
 }
 

@@ -30,6 +30,19 @@ type Config struct {
 	// Masters is the dtype of the weights that are trained, float32 or bfloat16. The latter take half the memory, as do
 	// their gradients, and need an optimizer that makes up for their coarse spacing (optim.Weights).
 	Masters string `toml:"masters"`
+	// DualLSQ trains one scale that quantizes and another that dequantizes; only the second is stored (package quant, "Two
+	// scales"). It needs learn_scales.
+	DualLSQ bool `toml:"dual_lsq"`
+	// IntegerForward multiplies int8 codes in the forward pass of layers whose input is quantized (package quant, "The
+	// integer layer"): faster with VNNI instructions, and equal to the float products within rounding.
+	IntegerForward bool `toml:"integer_forward"`
+	// BF16Backward rounds the operands of the quantized layers' backward products to bfloat16: faster with AVX512-BF16 or
+	// AMX, with gradients of 8 bits.
+	BF16Backward bool `toml:"bf16_backward"`
+}
+
+func (c Config) mode() mode {
+	return mode{c.LearnScales, c.LSQGradient, c.DualLSQ, quant.Products{Integer: c.IntegerForward, BF16Backward: c.BF16Backward}}
 }
 
 // masters are the dtypes that trained weights may have, by their names in files.
@@ -67,6 +80,12 @@ func (c Config) Validate() error {
 	}
 	if c.Masters != "" && masters[c.Masters] == "" {
 		errs = append(errs, fmt.Errorf("qat: masters %q, want float32 or bfloat16", c.Masters))
+	}
+	if c.DualLSQ && !c.LearnScales {
+		errs = append(errs, errors.New("qat: dual_lsq without learn_scales: two scales that do not train are one"))
+	}
+	if c.IntegerForward && c.Activation.Mode == quant.ActivationNone {
+		errs = append(errs, errors.New("qat: integer_forward with activation mode none, want dynamic_token or static_tensor"))
 	}
 	for i, o := range c.Overrides {
 		at := fmt.Sprintf("overrides[%d]", i)

@@ -43,7 +43,7 @@ func Convert(m nn.Module) error {
 
 // free drops the masters; the bias belongs to the packed layer now.
 func (l *Linear) free() {
-	for _, p := range []*nn.Param{l.W, l.Scale, l.Zero, l.InputScale} {
+	for _, p := range []*nn.Param{l.W, l.Scale, l.Pre, l.Zero, l.InputScale} {
 		if p != nil {
 			p.Set(nil)
 		}

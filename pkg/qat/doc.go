@@ -49,6 +49,7 @@
 //
 //	<path>.weight             [out, in]
 //	<path>.weight_scale       [rows, groups]: [1, 1] per tensor, [out, 1] per channel, [out, in/group] per group
+//	<path>.weight_quant_scale as weight_scale, with dual_lsq only: the scale that quantizes, weight_scale dequantizes
 //	<path>.weight_zero_point  as weight_scale, asymmetric only
 //	<path>.input_scale        [1], static activations only, once calibrated (else the layer is "uncalibrated" in qat.json)
 //
@@ -56,6 +57,8 @@
 //
 //	{"format": 1, "layers": [{"path": ..., "weight": {"bits": 4, "symmetric": true, "granularity": "per_group",
 //	  "group_size": 32}, "activation": {"bits": 8, "mode": "dynamic_token"}, "learn_scales": true, "lsq_gradient": false}]}
+//
+// with "dual_lsq", "integer_forward" and "bf16_backward" where they are true ([Config]).
 //
 // The effective scale is the master rounded to the grid of package quant, the effective zero point the master rounded
 // and clamped.

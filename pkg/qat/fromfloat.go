@@ -56,7 +56,7 @@ func fromTensors(path string, out, in int64, w, b *ts.Tensor, cfg Config) (*Line
 	if err != nil {
 		return nil, err
 	}
-	l, err := newLinear(plan, cfg.LearnScales, cfg.LSQGradient, nil)
+	l, err := newLinear(plan, cfg.mode(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -159,7 +159,7 @@ func (st *student) swap(m nn.Module, path string) error {
 			errs = append(errs, fmt.Errorf("qat: %s: %w", path, err))
 			continue
 		}
-		l, err := newLinear(plan, f.LearnScales, f.LSQGradient, bias(s))
+		l, err := newLinear(plan, f.mode(), bias(s))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("qat: %s: %w", path, err))
 			continue

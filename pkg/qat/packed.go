@@ -66,7 +66,13 @@ func (l *Linear) Pack() (*Packed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("qat: %s: %w", l.plan.Path, err)
 	}
-	packed, err := quant.Pack(w, l.plan.Out, l.plan.In, params, l.plan.Weight)
+	pre := params.Scale
+	if l.Pre != nil {
+		if pre, err = effective(l.Pre); err != nil {
+			return nil, fmt.Errorf("qat: %s: %w", l.plan.Path, err)
+		}
+	}
+	packed, err := quant.PackDual(w, l.plan.Out, l.plan.In, pre, params, l.plan.Weight)
 	if err != nil {
 		return nil, fmt.Errorf("qat: %s: %w", l.plan.Path, err)
 	}
@@ -147,7 +153,7 @@ func (p *Packed) Visit(v nn.Visitor) {
 
 // Forward is the linear layer of the quantized input and the dequantized weight, in x's dtype.
 func (p *Packed) Forward(c *nn.Context, x *ts.Tensor) *ts.Tensor {
-	return p.product(c, quantizeInput(c, p, x))
+	return p.product(c, p.input(c).Value(c.Scope, x))
 }
 
 // ForwardGroup quantizes an input that peers share once.
@@ -159,13 +165,12 @@ func (p *Packed) product(c *nn.Context, xq *ts.Tensor) *ts.Tensor {
 	return linear(c, xq, p.Weight(c), p.B)
 }
 
-func (p *Packed) activation() quant.ActivationScheme { return p.plan.Activation }
-
-func (p *Packed) inputScale(c *nn.Context) *ts.Tensor {
-	if p.InputScale == nil {
-		return nil
+func (p *Packed) input(c *nn.Context) quant.Input {
+	in := quant.Input{Scheme: p.plan.Activation, Factor: 1}
+	if p.InputScale != nil {
+		in.Scale = c.To(p.InputScale.T, gotch.Float)
 	}
-	return c.To(p.InputScale.T, gotch.Float)
+	return in
 }
 
 // Weight is the dequantized weight in float32. It belongs to c unless the layer keeps it ([KeepDense]).

@@ -38,7 +38,7 @@ func Prepare(m nn.Module, cfg Config) (*Plan, error) {
 	for i, p := range plan.Layers {
 		s := slots[p.Path]
 		f := s.P.(*nn.Linear)
-		l, err := newLinear(p, cfg.LearnScales, cfg.LSQGradient, f.B)
+		l, err := newLinear(p, cfg.mode(), f.B)
 		if err != nil {
 			return nil, err
 		}

@@ -29,10 +29,30 @@ type studentLayer struct {
 	Activation  quant.ActivationScheme `json:"activation"`
 	LearnScales bool                   `json:"learn_scales"`
 	LSQGradient bool                   `json:"lsq_gradient"`
+	// How it trains, where that is not the plain way; see Config.
+	DualLSQ        bool `json:"dual_lsq,omitempty"`
+	IntegerForward bool `json:"integer_forward,omitempty"`
+	BF16Backward   bool `json:"bf16_backward,omitempty"`
 	// Uncalibrated: activations are static and there is no input_scale tensor yet.
 	Uncalibrated bool `json:"uncalibrated,omitempty"`
 	// Masters is the dtype of the weight, "" for F32.
 	Masters string `json:"masters,omitempty"`
+}
+
+func (l studentLayer) mode() mode {
+	return mode{l.LearnScales, l.LSQGradient, l.DualLSQ, quant.Products{Integer: l.IntegerForward, BF16Backward: l.BF16Backward}}
+}
+
+func newStudentLayer(l *Linear) studentLayer {
+	p := l.mode.products
+	layer := studentLayer{
+		Path: l.plan.Path, Weight: l.plan.Weight, Activation: l.plan.Activation, LearnScales: l.mode.learn, LSQGradient: l.mode.lsq,
+		DualLSQ: l.mode.dual, IntegerForward: p.Integer, BF16Backward: p.BF16Backward, Uncalibrated: l.uncalibrated,
+	}
+	if l.W.DType != "F32" {
+		layer.Masters = l.W.DType
+	}
+	return layer
 }
 
 // SaveStudent writes a prepared model as a folder from which training can go on (see the package comment), with the
@@ -46,11 +66,7 @@ func SaveStudent(dir string, m nn.Module, opt SaveOptions) error {
 	st := student{Format: studentFormat}
 	for _, s := range nn.Slots(m) {
 		if l, ok := s.P.(*Linear); ok {
-			layer := studentLayer{s.Path, l.plan.Weight, l.plan.Activation, l.learn, l.lsq, l.uncalibrated, ""}
-			if l.W.DType != "F32" {
-				layer.Masters = l.W.DType
-			}
-			st.Layers = append(st.Layers, layer)
+			st.Layers = append(st.Layers, newStudentLayer(l))
 		}
 	}
 	if len(st.Layers) == 0 {

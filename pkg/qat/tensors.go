@@ -77,7 +77,7 @@ func restParams(m nn.Module) []*nn.Param {
 	for _, s := range nn.Slots(m) {
 		switch l := s.P.(type) {
 		case *Linear:
-			for _, p := range []*nn.Param{l.W, l.Scale, l.Zero, l.InputScale} {
+			for _, p := range []*nn.Param{l.W, l.Scale, l.Pre, l.Zero, l.InputScale} {
 				owned[p] = true
 			}
 		case *Packed:

@@ -52,12 +52,29 @@
 // range w + s * (r0 - w0/s0), with the rounded and the exact quotient frozen at the present point, outside (q - z) * s.
 // With LSQ's gradient scale on, d / d s and d / d z are multiplied by 1/sqrt(n * qmax), n the weights that share the scale.
 //
+// # Two scales
+//
+// Dual LSQ quantizes with one scale, p, and dequantizes with another, s; only s is stored, so it costs nothing once the
+// weight is packed, and rounding no longer depends on magnitude. Both lie on the grid:
+//
+//	q = clamp(r(w / p) + z)     value = (q - z) * s
+//	d value / d w = s/p in range, else 0
+//	d value / d s = q - z
+//	d value / d p = -w/p * s/p in range, else 0
+//	d value / d z = 0 in range, else -s
+//
+// With p = s the first and the sum of the next two are those of one scale.
+//
 // # The integer layer
 //
 // [LinearInt] defines W4A8: int8 activation codes, int32 sums of xq * (q - z) inside a group, then float32 over the
 // groups in ascending order, then the activation's scale and the bias:
 //
 //	y = sx * (((a0*s0) + a1*s1) + ...) + b
+//
+// [Linear] can train on it ([Products]): then this is what the forward pass computes, to the bit, and what the float
+// values multiply to agrees within rounding, 1e-5 of the sum of magnitudes. The gradients are those of the float values.
+// A token or a group of weights with NaN gives NaN.
 //
 // # Storage
 //
