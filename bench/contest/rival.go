@@ -67,5 +67,8 @@ func (r *Rival) Ask(task, answer any) error {
 	return r.read(answer)
 }
 
+// PID is its process.
+func (r *Rival) PID() int { return r.cmd.Process.Pid }
+
 // Close lets it end by itself.
 func (r *Rival) Close() error { return errors.Join(r.in.Close(), r.cmd.Wait()) }

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/qakd/qakd/bench/contest"
 	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/experiment"
@@ -69,7 +70,7 @@ func run(ctx context.Context, o options) error {
 	defer them.close()
 	fmt.Println("rival:", them.what)
 	if o.realtime {
-		if err := realtime(os.Getpid(), them.pid()); err != nil {
+		if err := contest.Realtime(os.Getpid(), them.pid()); err != nil {
 			fmt.Println("not in real time:", err)
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/qakd/qakd/bench/contest"
 	"github.com/qakd/qakd/internal/tensor"
@@ -23,7 +25,15 @@ type options struct {
 	python, peers, out string
 	threads, rounds    int
 	params             float64 // millions
+	parts              string
+	compiled, realtime bool
 }
+
+// parts are the sets of rows.
+var parts = []struct {
+	name string
+	list func(ctx context.Context, o options) (list []contest.Contest, done func() error, err error)
+}{{"optim", optimizers}, {"step", steps}}
 
 func main() {
 	fs := flag.NewFlagSet("train", flag.ContinueOnError)
@@ -34,6 +44,9 @@ func main() {
 	fs.IntVar(&o.threads, "threads", 2, "threads of each side")
 	fs.IntVar(&o.rounds, "rounds", 7, "rounds, of which the best counts; at least 5")
 	fs.Float64Var(&o.params, "params", 50, "millions of parameters of the optimizers")
+	fs.StringVar(&o.parts, "parts", "optim,step", "rows to run: optim, step")
+	fs.BoolVar(&o.compiled, "compiled", false, "rows against torch.compile too: minutes more")
+	fs.BoolVar(&o.realtime, "realtime", false, "run both sides of the steps before all other programs (SCHED_FIFO; needs the right to)")
 	os.Exit(experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return run(ctx, o) }))
 }
 
@@ -45,12 +58,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	fmt.Println(contest.Machine(o.threads))
-	list, done, err := optimizers(ctx, o)
-	defer func() { err = errors.Join(err, done()) }()
-	if err != nil {
-		return err
-	}
-	rows, err := contest.Run(ctx, os.Stdout, list, o.rounds)
+	rows, err := all(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -58,4 +66,27 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	return contest.Table(os.Stdout, "milliseconds, best of the rounds", rows)
+}
+
+// all runs one part after the other.
+func all(ctx context.Context, o options) (rows []contest.Row, err error) {
+	wanted := strings.Split(o.parts, ",")
+	for _, p := range parts {
+		if !slices.Contains(wanted, p.name) {
+			continue
+		}
+		list, done, err := p.list(ctx, o)
+		var r []contest.Row
+		if err == nil {
+			r, err = contest.Run(ctx, os.Stdout, list, o.rounds)
+		}
+		if err := errors.Join(err, done()); err != nil {
+			return nil, err
+		}
+		rows = append(rows, r...)
+	}
+	if len(rows) == 0 {
+		return nil, experiment.Usagef("-parts %q, want some of optim, step", o.parts)
+	}
+	return rows, nil
 }

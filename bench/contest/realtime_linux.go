@@ -1,4 +1,4 @@
-package main
+package contest
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// realtime gives all threads of the processes, and those that they start, priority over ordinary programs.
-func realtime(pids ...int) error {
+// Realtime gives all threads of the processes, and those that they start, priority over ordinary programs.
+func Realtime(pids ...int) error {
 	for _, pid := range pids {
 		tasks, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "task"))
 		if err != nil {
