@@ -11,6 +11,7 @@ import (
 
 	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/data"
+	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/talker"
 )
 
@@ -125,6 +126,26 @@ func (s cacheSpec) same(part string) error {
 	}
 	slices.Sort(diff)
 	return fmt.Errorf("it was made otherwise: %s (remove the folder, or give another one in cache.dir)", strings.Join(diff, "; "))
+}
+
+// fits wants a cache that was made as cfg says.
+func (c *Cache) fits(cfg Config) error {
+	dtype, err := nn.DTypeOf(c.spec.DType)
+	if err != nil {
+		return err
+	}
+	want, err := newCacheSpec(c.config, dtype, c.spec.Teacher, cfg)
+	if err != nil {
+		return err
+	}
+	have, err := c.spec.json()
+	if err == nil {
+		err = want.same(have)
+	}
+	if err != nil {
+		return fmt.Errorf("distill: cache %s: %w", c.dir, err)
+	}
+	return nil
 }
 
 // Utterances is the number of entries.

@@ -291,6 +291,11 @@ func TestCacheRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	warm := cfg
+	warm.Temperature = 2
+	if _, err := distill.NewCached(c, model(t, 2), warm); err == nil || !strings.Contains(err.Error(), "temperature is 1, want 2") {
+		t.Errorf("a cache of another temperature gives %v", err)
+	}
 	unknown := utterances(5)[4:]
 	err = nn.Run(func(c *nn.Context) error { _, err := o.Terms(c, unknown, train.Count(unknown)); return err })
 	if err == nil || !strings.Contains(err.Error(), `utterance "u4" in layout preset, whole, auto has no entry`) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/sugarme/gotch"
@@ -59,7 +60,7 @@ type field struct {
 
 func (f field) bytes() int64 {
 	dtype, _ := nn.DTypeOf(f.dtype) // one of ours
-	n := elementSize(dtype)
+	n := tensor.ElementSize(dtype)
 	for _, d := range f.shape {
 		n *= d
 	}

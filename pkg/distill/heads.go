@@ -46,7 +46,7 @@ func (o *Objective) code0(c *nn.Context, l *forced, t lesson, s outputs, n count
 // codes are the terms behind the code predictor's heads.
 func (o *Objective) codes(c *nn.Context, l *forced, t lesson, s outputs, n counts) []train.Term {
 	cfg, active := o.cfg, o.cfg.active("kl_codes", "ce_codes")
-	return o.chunked(c, s.states, heads(o.student.Predictor.Heads), active, n.frames, func(c *nn.Context, student *ts.Tensor, at, n int64) (out []*ts.Tensor) {
+	return o.chunked(c, s.states, nn.Group(o.student.Predictor.Heads), active, n.frames, func(c *nn.Context, student *ts.Tensor, at, n int64) (out []*ts.Tensor) {
 		ls := codeLogits(c, o.student, student)
 		if cfg.KLCodes != 0 {
 			out = append(out, c.Sum(o.weigh(c, o.kl(c, t.codes(c, at, n), ls))))
@@ -57,12 +57,6 @@ func (o *Objective) codes(c *nn.Context, l *forced, t lesson, s outputs, n count
 		return out
 	})
 }
-
-// heads are a module of several projections.
-type heads []*nn.Slot
-
-// Visit shows each.
-func (h heads) Visit(v nn.Visitor) { nn.Group(h).Visit(v) }
 
 // kl is the KL of each row with the configured temperature and its factor T².
 func (o *Objective) kl(c *nn.Context, teacher answer, student *ts.Tensor) *ts.Tensor {

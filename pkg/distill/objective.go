@@ -33,8 +33,11 @@ func New(teacher, student *talker.Model, cfg Config) (*Objective, error) {
 }
 
 // NewCached pairs a student with what its teacher said once. The cache stays the caller's; it must have been made with
-// cfg, for the utterances that will come.
+// what cfg says of it, for the utterances that will come.
 func NewCached(cache *Cache, student *talker.Model, cfg Config) (*Objective, error) {
+	if err := cache.fits(cfg); err != nil {
+		return nil, err
+	}
 	return (&Objective{cache: cache}).learn(cache.config, student, cfg)
 }
 

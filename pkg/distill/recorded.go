@@ -86,5 +86,3 @@ func (s cacheSpec) field(name string) field {
 	}
 	return field{}
 }
-
-func elementSize(d gotch.DType) int64 { return tensor.ElementSize(d) }

@@ -119,7 +119,7 @@ func (x *Memory) weigh(e Experiment, m *talker.Model, plan *qat.Plan) (err error
 	m.DType = dtype
 	x.Teacher = size(m, x.teacher)
 	if e.Distill.Cache.On() {
-		x.Teacher = size(m.CodecHead, x.teacher) + size(slots(m.Predictor.Heads), x.teacher)
+		x.Teacher = size(m.CodecHead, x.teacher) + size(nn.Group(m.Predictor.Heads), x.teacher)
 	}
 	quantized := map[string]bool{}
 	add := func(shape []int64, dtype gotch.DType, trained bool) {
@@ -159,11 +159,6 @@ func (x *Memory) weigh(e Experiment, m *talker.Model, plan *qat.Plan) (err error
 	}
 	return nil
 }
-
-type slots []*nn.Slot
-
-// Visit shows each.
-func (s slots) Visit(v nn.Visitor) { nn.Group(s).Visit(v) }
 
 // Table is the estimate for a person.
 func (x *Memory) Table() *report.Table {
