@@ -11,7 +11,6 @@ import (
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/qakd/qakd/pkg/train"
-	"github.com/sugarme/gotch/ts"
 )
 
 // through runs o forward and backward over us, as the training loop does, and returns the gradients of scale times the loss.
@@ -23,27 +22,12 @@ func through(t *testing.T, o *distill.Objective, student *talker.Model, us []dat
 		}
 	}
 	grads := map[string][]float32{}
-	err := nn.Run(func(c *nn.Context) (err error) {
-		var loss *ts.Tensor
-		c.Nest(func(in *nn.Context) {
-			in.Recompute = recompute
-			var list []train.Term
-			if list, err = o.Terms(in, us, train.Count(us)); err != nil {
-				return
-			}
-			for _, term := range list {
-				part := in.MulScalar(term.Value, term.Weight*scale)
-				if loss != nil {
-					part = in.Add(loss, part)
-				}
-				loss = part
-			}
-			in.Promote(loss)
-		})
+	err := nn.Run(func(c *nn.Context) error {
+		loss, err := train.Loss(c, o, us, recompute)
 		if err != nil {
 			return err
 		}
-		if err := tensor.Backward(loss); err != nil {
+		if err := tensor.Backward(c.MulScalar(loss, scale)); err != nil {
 			return err
 		}
 		for _, p := range nn.Params(student) {
