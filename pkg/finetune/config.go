@@ -28,6 +28,9 @@ type Config struct {
 	Objective talker.Objective `toml:"objective"`
 	Compare   bool             `toml:"compare"`
 
+	// GradientCheckpointing computes activations again in the backward pass (train.Config).
+	GradientCheckpointing bool `toml:"gradient_checkpointing"`
+
 	// CheckpointEvery is the number of updates between states to resume from, of which one is kept. 0: the end of each
 	// epoch.
 	CheckpointEvery int          `toml:"checkpoint_every"`
@@ -89,6 +92,7 @@ func (c Config) loop(n int, seed int64) train.Config {
 	if c.CheckpointEvery > 0 {
 		t.CheckpointEvery = c.CheckpointEvery
 	}
+	t.GradientCheckpointing = c.GradientCheckpointing
 	t.LogEvery, t.TrimEvery, t.Seed, t.Optim = c.LogEvery, 10, seed, c.Optim
 	return t
 }
