@@ -67,10 +67,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer them.close()
+	defer them.Close()
 	fmt.Println("rival:", them.what)
 	if o.realtime {
-		if err := contest.Realtime(os.Getpid(), them.pid()); err != nil {
+		if err := contest.Realtime(os.Getpid(), them.PID()); err != nil {
 			fmt.Println("not in real time:", err)
 		}
 	}

@@ -33,7 +33,7 @@ func rounds(ctx context.Context, o options, us *ours, them *rival) (result, erro
 		if err := ctx.Err(); err != nil {
 			return best, err
 		}
-		watch := watchMachine(them.pid())
+		watch := watchMachine(them.PID())
 		a, b, err := round(ctx, o, us, them, i)
 		if err != nil {
 			return best, err

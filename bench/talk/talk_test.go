@@ -62,8 +62,8 @@ func TestRival(t *testing.T) {
 	if v, err := r.sound(25); err != nil || v != 12.5 {
 		t.Errorf("codec %v (%v), want 12.5", v, err)
 	}
-	if err := r.close(); err == nil || !strings.Contains(r.log.String(), `"frames":25`) {
-		t.Errorf("error %v, log %q, want a script that got its task and ended at the end of its input", err, r.log.String())
+	if err := r.Close(); err == nil || !strings.Contains(r.Log(), `"frames":25`) {
+		t.Errorf("error %v, log %q, want a script that got its task and ended at the end of its input", err, r.Log())
 	}
 	_, err = peer(t, `echo one >&2; echo "no module named qwen_tts" >&2; exit 3`)
 	if err == nil || !strings.Contains(err.Error(), "it last said: no module named qwen_tts") {
