@@ -13,11 +13,15 @@
 //   - Code g = 1 … 15 has log-linear probabilities: code g-1 of the frame, the speaker's voice and the prosody of the
 //     frame before (coordinates to which each of its 16 codes adds its accent), each through a table of low rank.
 //
+// The language can be heard, too: Speak gives the waveform of codes, by a rule again, so that a speech tokenizer can be
+// trained on it (examples/voice), and a Listener tells how much of what a decoder makes is understood.
+//
 // Use:
 //
 //	c := demo.New()
 //	set, err := c.Set(demo.Evaluation, 1, 400)     // a data.Set, pure function of (split, seed, index)
 //	score, err := c.Score(set, demo.Straight)      // entropy and cross-entropy of the truth, by codebook
+//	samples, err := c.Speak(u.Codes)               // 24 kHz, 1920 samples a frame
 //
 // Splits are disjoint by text whatever the seeds are: the hash of a text decides where it belongs.
 //

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/audio"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/experiment"
 	"github.com/qakd/qakd/pkg/nn"
@@ -83,12 +85,14 @@ func TestPipelineIsOne(t *testing.T) {
 	must(t, err)
 	must(t, all(t, ctx, r))
 	must(t, r.Convert())
-	if log := fmt.Sprint(r.Log); !strings.Contains(log, "no speech tokenizer") {
-		t.Errorf("nothing says that the teacher has no speech tokenizer:\n%s", log)
-	}
+	source, err := demo.TeacherDir()
+	must(t, err)
+	same(t, filepath.Join(whole, stage.PackedDir), source, "speech_tokenizer/model.safetensors", "speech_tokenizer/config.json")
 	summary, err := r.Evaluate(ctx)
 	must(t, err)
+	must(t, r.Samples(ctx))
 	must(t, r.Close())
+	checkSamples(t, filepath.Join(whole, stage.SamplesDir))
 
 	for _, step := range []func(r *stage.Run) error{
 		func(r *stage.Run) error { _, err := r.Student(); return err },
@@ -121,6 +125,28 @@ func TestPipelineIsOne(t *testing.T) {
 	checkSummary(t, summary)
 	reloadsToTheBit(t, whole)
 	refusals(t, whole)
+}
+
+// checkSamples: each row speaks, and no two say the same.
+func checkSamples(t *testing.T, dir string) {
+	t.Helper()
+	seen := map[string]string{}
+	for _, row := range []string{stage.RowTeacher, stage.RowINT4, stage.RowCalibrated, stage.RowDistilled} {
+		clip, err := audio.Read(filepath.Join(dir, row+".wav"))
+		must(t, err)
+		loud := 0.0
+		for _, v := range clip.Samples {
+			loud = max(loud, math.Abs(float64(v)))
+		}
+		if clip.Rate != 24000 || clip.Duration().Seconds() < 1 || loud < 0.05 {
+			t.Errorf("%s: %v at %d Hz, no louder than %.3f; want speech", row, clip.Duration(), clip.Rate, loud)
+		}
+		all := fmt.Sprint(clip.Samples)
+		if other := seen[all]; other != "" {
+			t.Errorf("%s and %s sound the same", row, other)
+		}
+		seen[all] = row
+	}
 }
 
 func checkSummary(t *testing.T, s *stage.Summary) {
