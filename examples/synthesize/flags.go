@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/experiment"
 	"github.com/qakd/qakd/pkg/tts"
 )
@@ -22,7 +23,7 @@ type flags struct {
 }
 
 func (f *flags) register(fs *flag.FlagSet) {
-	fs.StringVar(&f.Model, "model", "", "checkpoint `folder`")
+	fs.StringVar(&f.Model, "model", "", "checkpoint `folder` (default: the built-in demo teacher)")
 	fs.StringVar(&f.parts, "parts", "", "checkpoint `folder` for the parts that -model lacks")
 	fs.StringVar(&f.line.Text, "text", "", "what to say")
 	fs.StringVar(&f.line.Language, "language", "auto", "`language` of the text")
@@ -46,8 +47,6 @@ func (f *flags) register(fs *flag.FlagSet) {
 
 func (f *flags) check() error {
 	switch {
-	case f.Model == "":
-		return experiment.Usagef("-model is missing, want a checkpoint folder")
 	case strings.TrimSpace(f.line.Text) == "":
 		return experiment.Usagef("-text is missing or empty, want what to say")
 	case f.Out == "":
@@ -60,4 +59,16 @@ func (f *flags) check() error {
 		return experiment.Usagef("-layout is %q, want one of %q", f.layout, tts.Layouts()[1:])
 	}
 	return nil
+}
+
+// useDemo takes the demo teacher, whose language has words of its own and eight speakers.
+func (f *flags) useDemo() (err error) {
+	if f.line.Text, err = demo.Spell(f.line.Text); err != nil {
+		return &experiment.UsageError{Err: err}
+	}
+	if f.line.Speaker == "" {
+		f.line.Speaker = demo.Speakers()[0]
+	}
+	f.Model, err = demo.TeacherDir()
+	return err
 }

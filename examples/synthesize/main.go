@@ -1,5 +1,6 @@
 // Synthesize speaks a text with a Qwen3-TTS checkpoint and writes a WAV file.
 //
+//	go run ./examples/synthesize -text cabfm -speaker ada -out hello.wav     the built-in demo teacher, in its own language
 //	go run ./examples/synthesize -model DIR -text "Hello." -speaker ryan -out hello.wav
 //	go run ./examples/synthesize -model DIR -text "Hello." -ref-audio me.wav -ref-text "What I say there." -out hello.wav
 //	go run ./examples/synthesize -model DIR -text "Hello." -instruct "An old man, whispering." -out hello.wav
@@ -36,6 +37,11 @@ func main() {
 func run(ctx context.Context, w, log io.Writer, f flags) error {
 	if err := f.check(); err != nil {
 		return err
+	}
+	if f.Model == "" {
+		if err := f.useDemo(); err != nil {
+			return err
+		}
 	}
 	s, err := open(f)
 	if err != nil {

@@ -112,7 +112,7 @@ func TestErrors(t *testing.T) {
 		code int
 		args []string
 	}{
-		"-model is missing":                               {2, nil},
+		"3 to 7":                                          {2, []string{"-text", "ab", "-out", out}}, // a word of the demo's language
 		"-out is missing":                                 {2, []string{"-model", custom, "-text", "a"}},
 		"-text is missing or empty":                       {2, with("-text", " ")},
 		"-ref-text is what -ref-audio says":               {2, with("-ref-text", "a")},
@@ -146,5 +146,26 @@ func TestErrors(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// Without a checkpoint the demo teacher speaks, in its own language and one of its voices.
+func TestDemo(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.wav")
+	stdout, stderr, code := start(context.Background(), "-text", "cabfm", "-speaker", "hugo", "-json", "-out", out)
+	var r result
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != 0 || !r.Ended || r.Samples != r.Frames*1920 {
+		t.Fatalf("exit %d, %+v (%v): %s", code, r, err, stderr)
+	}
+	clip, err := audio.Read(out)
+	if err != nil || clip.Rate != 24000 || len(clip.Samples) != r.Samples {
+		t.Fatalf("%d samples at %d Hz (%v), want %d at 24000", len(clip.Samples), clip.Rate, err, r.Samples)
+	}
+	var energy float64
+	for _, x := range clip.Samples {
+		energy += float64(x) * float64(x)
+	}
+	if loud := math.Sqrt(energy / float64(len(clip.Samples))); loud < 0.01 {
+		t.Errorf("the sound's level is %v: that is silence", loud)
 	}
 }
