@@ -10,6 +10,8 @@ backward pass of one batch. NAME is
   plain_bf16        under torch.autocast(bfloat16)
   qat_32, qat_128   torchao's fake quantization, INT4 weights in groups of 32 or 128, INT8 activations per token
   qat_128_bf16      the same under autocast
+  kd_32, kd_128     qat_32 and qat_128 that follow a teacher of the same shape: cross entropy and KL at temperature 2
+  kd_128_bf16teacher  the same, with a teacher in bfloat16
 
 and may end in _compiled, for torch.compile. A model is made when it is first asked for.
 """
@@ -35,6 +37,9 @@ from torch.nn import functional as F
 def answer(**values):
     answers.write(json.dumps(values) + "\n")
     answers.flush()
+
+
+TEMPERATURE = 2.0
 
 
 class Norm(nn.Module):
@@ -121,18 +126,35 @@ class Step:
         words = stage.split("_")
         self.bf16 = "bf16" in words
         self.model = Decoder(a)
-        if words[0] == "qat":
+        if words[0] in ("qat", "kd"):
             quantized(self.model, int(words[1]))
         elif words[0] != "plain":
             raise SystemExit(f"stage {stage!r}")
+        self.teacher = None
+        if words[0] == "kd":
+            self.teacher = Decoder(a).eval().requires_grad_(False)
+            if "bf16teacher" in words:
+                self.teacher.to(torch.bfloat16)
         self.forward = torch.compile(self.model) if "compiled" in words else self.model
         ids = torch.randint(0, a.vocab, (a.batch, a.length + 1))
         self.x, self.y = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
+    def loss(self, logits, taught):
+        logits = logits.float().flatten(0, 1)
+        loss = F.cross_entropy(logits, self.y.flatten())
+        if taught is None:
+            return loss
+        logp = [F.log_softmax(x / TEMPERATURE, dim=-1) for x in (logits, taught.float().flatten(0, 1))]
+        return loss + F.kl_div(*logp, log_target=True, reduction="batchmean") * TEMPERATURE**2
+
     def __call__(self):
+        taught = None
+        if self.teacher is not None:
+            with torch.no_grad():
+                taught = self.teacher(self.x)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             logits = self.forward(self.x)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), self.y.flatten())
+        loss = self.loss(logits, taught)
         loss.backward()
         self.model.zero_grad(set_to_none=True)
         return float(loss.detach())

@@ -4,7 +4,8 @@
 //	go run ./bench/train -python bench/.venv/bin/python
 //
 // Both sides do the same work on as many threads and take turns in one run; the best of the rounds counts.
-// bench/train.json gets one object per row; ratio is how many times better ours is.
+// bench/train.json gets one object per row; ratio is how many times better ours is. Below the table of the rows are others
+// that say where our time goes in those that missed their goal.
 package main
 
 import (
@@ -19,6 +20,7 @@ import (
 	"github.com/qakd/qakd/bench/contest"
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/experiment"
+	"github.com/qakd/qakd/pkg/report"
 )
 
 type options struct {
@@ -32,7 +34,7 @@ type options struct {
 // parts are the sets of rows.
 var parts = []struct {
 	name string
-	list func(ctx context.Context, o options) (list []contest.Contest, done func() error, err error)
+	list func(ctx context.Context, o options) (list []race, done func() error, err error)
 }{{"optim", optimizers}, {"step", steps}}
 
 func main() {
@@ -58,18 +60,26 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	fmt.Println(contest.Machine(o.threads))
-	rows, err := all(ctx, o)
+	rows, missed, err := all(ctx, o)
 	if err != nil {
 		return err
 	}
 	if err := contest.Write(o.out, rows); err != nil {
 		return err
 	}
-	return contest.Table(os.Stdout, "milliseconds, best of the rounds", rows)
+	if err := contest.Table(os.Stdout, "milliseconds, best of the rounds", rows); err != nil {
+		return err
+	}
+	for _, t := range missed {
+		if err := t.Text(os.Stdout); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// all runs one part after the other.
-func all(ctx context.Context, o options) (rows []contest.Row, err error) {
+// all runs one part after the other, and profiles what missed its goal.
+func all(ctx context.Context, o options) (rows []contest.Row, missed []*report.Table, err error) {
 	wanted := strings.Split(o.parts, ",")
 	for _, p := range parts {
 		if !slices.Contains(wanted, p.name) {
@@ -77,16 +87,20 @@ func all(ctx context.Context, o options) (rows []contest.Row, err error) {
 		}
 		list, done, err := p.list(ctx, o)
 		var r []contest.Row
+		var t []*report.Table
 		if err == nil {
-			r, err = contest.Run(ctx, os.Stdout, list, o.rounds)
+			r, err = contest.Run(ctx, os.Stdout, contests(list), o.rounds)
+		}
+		if err == nil {
+			t, err = profiles(ctx, list, r)
 		}
 		if err := errors.Join(err, done()); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		rows = append(rows, r...)
+		rows, missed = append(rows, r...), append(missed, t...)
 	}
 	if len(rows) == 0 {
-		return nil, experiment.Usagef("-parts %q, want some of optim, step", o.parts)
+		return nil, nil, experiment.Usagef("-parts %q, want some of optim, step", o.parts)
 	}
-	return rows, nil
+	return rows, missed, nil
 }

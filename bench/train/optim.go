@@ -27,8 +27,8 @@ type shelf struct {
 	full, coded *optim.AdamW
 }
 
-// optimizers are the contests of AdamW steps; done frees what they use and must be called in any case.
-func optimizers(ctx context.Context, o options) (list []contest.Contest, done func() error, err error) {
+// optimizers are the races of AdamW steps; done frees what they use and must be called in any case.
+func optimizers(ctx context.Context, o options) (list []race, done func() error, err error) {
 	s := &shelf{}
 	done = func() error { s.close(); return nil }
 	if err := s.fill(o); err != nil {
@@ -60,11 +60,18 @@ func optimizers(ctx context.Context, o options) (list []contest.Contest, done fu
 		return ms, errors.Join(err, s.setGradients())
 	}
 	what := fmt.Sprintf("AdamW step, %.0f M parameters, ", o.params)
-	return []contest.Contest{
-		{Name: what + "f32 states: torch fused", Goal: 1, Ours: apply(s.full), Rival: rival("fused")},
-		{Name: what + "f32 states, with clipping: torch fused", Goal: 1, Ours: step, Rival: rival("clip_fused")},
-		{Name: what + "8-bit states: bitsandbytes", Goal: 9, Ours: apply(s.coded), Rival: rival("bitsandbytes")},
-		{Name: what + "8-bit states: torch fused, f32 states", Goal: 0.77, Ours: apply(s.coded), Rival: rival("fused")},
+	// Gradient, parameter and both moments are read, the latter three written; of 8 bits, a moment takes a byte and its
+	// share of a block's scale.
+	const f32, clipped, coded = 4 * (4 + 3), 4 * (5 + 3), 4*(2+1) + 4*(1+4.0/256)
+	return []race{
+		{contest.Contest{Name: what + "f32 states: torch fused", Goal: 1, Ours: apply(s.full), Rival: rival("fused")},
+			s.profile(what+"f32 states", f32, o.threads, apply(s.full))},
+		{contest.Contest{Name: what + "f32 states, with clipping: torch fused", Goal: 1, Ours: step, Rival: rival("clip_fused")},
+			s.profile(what+"f32 states, with clipping", clipped, o.threads, step)},
+		{contest.Contest{Name: what + "8-bit states: bitsandbytes", Goal: 9, Ours: apply(s.coded), Rival: rival("bitsandbytes")},
+			s.profile(what+"8-bit states", coded, o.threads, apply(s.coded))},
+		{contest.Contest{Name: what + "8-bit states: torch fused, f32 states", Goal: 1 / 1.3, Ours: apply(s.coded), Rival: rival("fused")},
+			s.profile(what+"8-bit states", coded, o.threads, apply(s.coded))},
 	}, done, nil
 }
 
@@ -73,7 +80,7 @@ func timed(f func() error) func(context.Context) (float64, error) {
 	return func(context.Context) (float64, error) {
 		began := time.Now()
 		err := f()
-		return float64(time.Since(began).Microseconds()) / 1000, err
+		return since(began), err
 	}
 }
 
