@@ -15,6 +15,7 @@ import (
 
 // garage holds the models of both sides, each made when it first runs.
 type garage struct {
+	shape   shape
 	models  map[variant]*model
 	lessons map[teaching]*lesson
 	them    *contest.Rival
@@ -26,7 +27,7 @@ func (g *garage) model(v variant) (*model, error) {
 	if m := g.models[v]; m != nil {
 		return m, nil
 	}
-	m, err := v.build()
+	m, err := v.build(g.shape)
 	if err == nil {
 		g.models[v] = m
 	}
@@ -42,7 +43,7 @@ func (g *garage) lesson(v variant) (*lesson, error) {
 	if v.lesson == withBF16 {
 		dtype = gotch.BFloat16
 	}
-	l, err := newLesson(reference, dtype, v.lesson == fromF32Logits)
+	l, err := newLesson(g.shape, dtype, v.lesson == fromF32Logits)
 	if err == nil {
 		g.lessons[v.lesson] = l
 	}
@@ -126,9 +127,9 @@ func (g *garage) close() error {
 
 // steps are the races of forward and backward passes; done frees what they use and must be called in any case.
 func steps(ctx context.Context, o options) (list []race, done func() error, err error) {
-	g := &garage{models: map[variant]*model{}, lessons: map[teaching]*lesson{}}
+	g := &garage{shape: reference, models: map[variant]*model{}, lessons: map[teaching]*lesson{}}
 	var hello struct{ Torch, Torchao string }
-	args := append([]string{filepath.Join(o.peers, "steps.py"), "--threads", fmt.Sprint(o.threads)}, reference.flags()...)
+	args := append([]string{filepath.Join(o.peers, "steps.py"), "--threads", fmt.Sprint(o.threads)}, g.shape.flags()...)
 	if g.them, err = contest.Start(ctx, o.threads, &hello, o.python, args...); err != nil {
 		return nil, g.close, errors.Join(err, errors.New("make bench-train sets the rival up"))
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/report"
@@ -46,15 +45,9 @@ func (g *garage) profile(v variant) profile {
 		if err != nil {
 			return nil, err
 		}
-		whole := math.Inf(1)
-		for i := range profileRuns {
-			ms, err := g.run(v)
-			if err != nil {
-				return nil, err
-			}
-			if i > 0 {
-				whole = min(whole, ms)
-			}
+		whole, err := bestOf(func() (float64, error) { return g.run(v) })
+		if err != nil {
+			return nil, err
 		}
 		t := &report.Table{Columns: []string{"part, timed alone", "forward ms", "backward ms", "sum ms", "of the step"}}
 		rest := whole
@@ -102,7 +95,7 @@ func ms(v float64) string { return fmt.Sprintf("%.1f", v) }
 func (g *garage) climb(v variant, add func(name string, c cost)) error {
 	var before cost
 	for _, r := range v.ladder() {
-		m, err := r.v.build()
+		m, err := r.v.build(g.shape)
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
@@ -126,22 +119,17 @@ func (g *garage) ending(v variant, m *model) (cost, error) {
 	if err != nil {
 		return cost{}, err
 	}
-	least := cost{math.Inf(1), 0} // forward and backward take turns, chunk by chunk
-	for i := range profileRuns {
+	// Forward and backward take turns, chunk by chunk: they are one time.
+	ms, err := bestOf(func() (float64, error) {
 		ms, _, err := m.timed(func(c *nn.Context) (*ts.Tensor, error) {
 			_, y := m.batch(c)
 			n := m.shape.batch * m.shape.length
 			loss, _, err := m.behindHead(c, l, c.To(c.Randn(n, m.shape.hidden), m.dtype), l.random(c, n), y)
 			return loss, err
 		})
-		if err != nil {
-			return least, err
-		}
-		if i > 0 {
-			least.forward = min(least.forward, ms)
-		}
-	}
-	return least, nil
+		return ms, err
+	})
+	return cost{forward: ms}, err
 }
 
 // random stands for the teacher's states; nil where none run.
@@ -154,22 +142,12 @@ func (l *lesson) random(c *nn.Context, n int64) *ts.Tensor {
 
 // cost is the teacher's blocks.
 func (l *lesson) cost() (cost, error) {
-	least := math.Inf(1)
-	for i := range profileRuns {
+	ms, err := bestOf(func() (float64, error) {
 		ms, _, err := l.teacher.timed(func(c *nn.Context) (*ts.Tensor, error) {
 			x, _ := l.teacher.batch(c)
-			h := l.states(c, x)
-			return c.Narrow(c.Reshape(h, -1), 0, 0, 1), nil
+			return c.Narrow(c.Reshape(l.states(c, x), -1), 0, 0, 1), nil
 		})
-		if err != nil {
-			return cost{}, err
-		}
-		if i > 0 {
-			least = min(least, ms)
-		}
-	}
-	return cost{forward: least}, nil
+		return ms, err
+	})
+	return cost{forward: ms}, err
 }
-
-// build makes the model of v, random weights of seed 1.
-func (v variant) build() (*model, error) { return newModel(reference, v.dtype, 1, v.config()) }

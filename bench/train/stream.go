@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -13,20 +12,19 @@ import (
 // profile sets the time of a step that moves so many bytes a parameter beside what memory could do.
 func (s *shelf) profile(name string, bytes float64, threads int, step func(context.Context) (float64, error)) profile {
 	return profile{name, func(ctx context.Context) (*report.Table, error) {
-		params, least := int64(0), math.Inf(1)
+		params := int64(0)
 		for _, p := range s.params {
 			params += p.NumElements()
 		}
-		for i := range profileRuns {
-			ms, err := step(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if i > 0 {
-				least = min(least, ms)
-			}
+		least, err := bestOf(func() (float64, error) { return step(ctx) })
+		if err != nil {
+			return nil, err
 		}
-		moved, speed := bytes*float64(params), stream(threads)
+		speed, err := stream(threads)
+		if err != nil {
+			return nil, err
+		}
+		moved := bytes * float64(params)
 		t := &report.Table{Columns: []string{"", ""}}
 		t.Add("bytes a parameter, read and written", fmt.Sprintf("%.2f", bytes))
 		t.Add("GB in all", fmt.Sprintf("%.2f", moved/1e9))
@@ -39,23 +37,20 @@ func (s *shelf) profile(name string, bytes float64, threads int, step func(conte
 }
 
 // stream is the bytes a second, read and written, of threads that copy memory far larger than caches.
-func stream(threads int) float64 {
+func stream(threads int) (float64, error) {
 	const size = 256 << 20
 	from, to := make([]byte, size*threads), make([]byte, size*threads)
 	for i := 0; i < len(from); i += 4096 { // its pages exist only when they are written
 		from[i] = 1
 	}
-	least := math.Inf(1)
-	for i := range profileRuns {
+	ms, err := bestOf(func() (float64, error) {
 		began := time.Now()
 		var wg sync.WaitGroup
 		for k := range threads {
 			wg.Go(func() { copy(to[k*size:(k+1)*size], from[k*size:(k+1)*size]) })
 		}
 		wg.Wait()
-		if i > 0 {
-			least = min(least, time.Since(began).Seconds())
-		}
-	}
-	return 2 * size * float64(threads) / least
+		return since(began), nil
+	})
+	return 2 * size * float64(threads) / ms * 1000, err
 }

@@ -167,6 +167,57 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
+// A profile has every part that the variant has, and its sum is the step.
+func TestStepProfile(t *testing.T) {
+	g := &garage{shape: small, models: map[variant]*model{}, lessons: map[teaching]*lesson{}}
+	defer func() {
+		if err := g.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for v, want := range map[variant]int{
+		{dtype: gotch.BFloat16}:                                           1 + 4 + 2,
+		{dtype: gotch.Float, group: 32, integer: true}:                    4 + 4 + 2,
+		{dtype: gotch.Float, group: 32, bf16Back: true, lesson: withBF16}: 4 + 4 + 1 + 2,
+		{dtype: gotch.Float, group: 32, lesson: fromF32Logits}:            3 + 4 + 2,
+	} {
+		table, err := g.profile(v).table(t.Context())
+		if err != nil || len(table.Rows) != want {
+			t.Fatalf("%v: %v, %v, want %d rows", v, table, err, want)
+		}
+		sum := 0.0
+		for _, r := range table.Rows {
+			var ms float64
+			if _, err := fmt.Sscan(r[3], &ms); err != nil {
+				t.Fatal(err)
+			}
+			sum += ms
+		}
+		var step float64
+		if _, err := fmt.Sscan(table.Rows[want-1][3], &step); err != nil || math.Abs(sum-2*step) > 1 {
+			t.Errorf("%v: parts and step are %v, want twice %v (%v)", v, sum, step, err)
+		}
+	}
+}
+
+// An optimizer's step does not move its bytes faster than memory copies them, but for what stays in caches.
+func TestOptimizerProfile(t *testing.T) {
+	s := &shelf{}
+	defer s.close()
+	if err := s.fill(options{params: 20}); err != nil {
+		t.Fatal(err)
+	}
+	table, err := s.profile("x", 28, 1, timed(func() error { return s.full.Apply(1, 1) })).table(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var speed, reached float64
+	_, err = fmt.Sscan(table.Rows[2][1]+" "+table.Rows[5][1], &speed, &reached)
+	if err != nil || !(speed > 0.5 && reached > 0.05 && reached < 4*speed) {
+		t.Errorf("%v (%v)", table.Rows, err)
+	}
+}
+
 // Rows and variants have names of their own.
 func TestNames(t *testing.T) {
 	seen := map[string]bool{}

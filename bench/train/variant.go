@@ -43,6 +43,9 @@ func (v variant) config() *qat.Config {
 	return &c
 }
 
+// build makes the student, with random weights of seed 1.
+func (v variant) build(s shape) (*model, error) { return newModel(s, v.dtype, 1, v.config()) }
+
 // String tells variants apart, as in "integer KD + W4A8 step g128, f32, bf16 backward, bf16 teacher".
 func (v variant) String() string {
 	name := "plain step"
