@@ -34,4 +34,5 @@ require (
 	github.com/schollz/progressbar/v2 v2.15.0 // indirect
 	github.com/sugarme/regexpset v0.0.0-20200920021344-4d4ec8eaf93c // indirect
 	github.com/vbauerster/cupwriter v0.0.5 // indirect
+	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
