@@ -44,7 +44,7 @@ func main() {
 	fs.StringVar(&o.peers, "peers", "bench/peers", "folder of the rivals")
 	fs.StringVar(&o.out, "out", "bench/train.json", "file for the results")
 	fs.IntVar(&o.threads, "threads", 2, "threads of each side")
-	fs.IntVar(&o.rounds, "rounds", 6, "rounds, of which the best counts; at least 5")
+	fs.IntVar(&o.rounds, "rounds", 5, "rounds, of which the best counts; at least 5")
 	fs.Float64Var(&o.params, "params", 50, "millions of parameters of the optimizers")
 	fs.StringVar(&o.parts, "parts", "optim,step", "rows to run: optim, step")
 	fs.BoolVar(&o.compiled, "compiled", false, "rows against torch.compile too: minutes more")

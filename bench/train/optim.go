@@ -31,7 +31,7 @@ type shelf struct {
 func optimizers(ctx context.Context, o options) (list []race, done func() error, err error) {
 	s := &shelf{}
 	done = func() error { s.close(); return nil }
-	if err := s.fill(o); err != nil {
+	if err := s.fill(o.params, matrices); err != nil {
 		return nil, done, err
 	}
 	var hello struct{ Torch, Bitsandbytes string }
@@ -63,15 +63,18 @@ func optimizers(ctx context.Context, o options) (list []race, done func() error,
 	// Gradient, parameter and both moments are read, the latter three written; of 8 bits, a moment takes a byte and its
 	// share of a block's scale.
 	const f32, clipped, coded = 4 * (4 + 3), 4 * (5 + 3), 4*(2+1) + 4*(1+4.0/256)
+	fullStep := func(s *shelf) error { return s.full.Apply(1, 1) }
+	codedStep := func(s *shelf) error { return s.coded.Apply(1, 1) }
+	clippedStep := func(s *shelf) error { _, err := s.full.Step(1); return err }
 	return []race{
 		{contest.Contest{Name: what + "f32 states: torch fused", Goal: 1, Ours: apply(s.full), Rival: rival("fused")},
-			s.profile(what+"f32 states", f32, o.threads, apply(s.full))},
+			o.profile(what+"f32 states", f32, fullStep)},
 		{contest.Contest{Name: what + "f32 states, with clipping: torch fused", Goal: 1, Ours: step, Rival: rival("clip_fused")},
-			s.profile(what+"f32 states, with clipping", clipped, o.threads, step)},
+			o.profile(what+"f32 states, with clipping", clipped, clippedStep)},
 		{contest.Contest{Name: what + "8-bit states: bitsandbytes", Goal: 9, Ours: apply(s.coded), Rival: rival("bitsandbytes")},
-			s.profile(what+"8-bit states", coded, o.threads, apply(s.coded))},
+			o.profile(what+"8-bit states", coded, codedStep)},
 		{contest.Contest{Name: what + "8-bit states: torch fused, f32 states", Goal: 1 / 1.3, Ours: apply(s.coded), Rival: rival("fused")},
-			s.profile(what+"8-bit states", coded, o.threads, apply(s.coded))},
+			o.profile(what+"8-bit states", coded, codedStep)},
 	}, done, nil
 }
 
@@ -85,8 +88,8 @@ func timed(f func() error) func(context.Context) (float64, error) {
 }
 
 // fill draws parameters and gradients as the rival does.
-func (s *shelf) fill(o options) error {
-	rows := int64(o.params * 1e6 / matrices / columns)
+func (s *shelf) fill(params float64, matrices int64) error {
+	rows := int64(params*1e6) / matrices / columns
 	err := tensor.Run(func(sc *tensor.Scope) error {
 		for i := range matrices {
 			p := nn.NewParam(fmt.Sprint("w", i), nn.Normal, rows, columns)

@@ -18,8 +18,8 @@ type race struct {
 
 // profile says where time goes. Its zero value says nothing.
 type profile struct {
-	name  string // of what ours does, which may be the same in several races
-	table func(ctx context.Context) (*report.Table, error)
+	name  string                                                         // of what ours does, which may be the same in several races
+	table func(ctx context.Context, ours float64) (*report.Table, error) // ours is the race's best
 }
 
 func contests(list []race) (all []contest.Contest) {
@@ -37,7 +37,7 @@ func profiles(ctx context.Context, list []race, rows []contest.Row) (tables []*r
 			continue
 		}
 		seen = append(seen, r.profile.name)
-		t, err := r.profile.table(ctx)
+		t, err := r.profile.table(ctx, rows[i].Ours)
 		if err != nil {
 			return nil, fmt.Errorf("profile of %s: %w", r.profile.name, err)
 		}
@@ -48,7 +48,7 @@ func profiles(ctx context.Context, list []race, rows []contest.Row) (tables []*r
 }
 
 // profileRuns is how often each part runs; the best counts, without the first.
-const profileRuns = 6
+const profileRuns = 4
 
 func bestOf(run func() (ms float64, err error)) (least float64, err error) {
 	least = math.Inf(1)

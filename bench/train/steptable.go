@@ -40,7 +40,7 @@ func (v variant) ladder() []rung {
 // profile times the parts of v's step alone. What the step takes beyond them is the rest: residual sums, the embedding,
 // dropped gradients, and caches that are colder in a whole step.
 func (g *garage) profile(v variant) profile {
-	return profile{v.String(), func(context.Context) (*report.Table, error) {
+	return profile{v.String(), func(context.Context, float64) (*report.Table, error) {
 		m, err := g.model(v)
 		if err != nil {
 			return nil, err
