@@ -56,6 +56,10 @@ func (g *garage) profile(v variant) profile {
 			rest -= sum
 			t.Add(name, ms(c.forward), ms(c.backward), ms(sum), fmt.Sprintf("%.0f%%", 100*sum/whole))
 		}
+		ending := "head and loss"
+		if v.lesson != alone {
+			ending += ", forward and backward by turns"
+		}
 		if err := g.climb(v, add); err != nil {
 			return nil, err
 		}
@@ -64,7 +68,7 @@ func (g *garage) profile(v variant) profile {
 			cost func() (cost, error)
 		}{
 			{"attention without projections", m.attention}, {"SwiGLU without projections", m.gates}, {"norms", m.norms},
-			{"head and loss", func() (cost, error) { return g.ending(v, m) }},
+			{ending, func() (cost, error) { return g.ending(v, m) }},
 		} {
 			c, err := part.cost()
 			if err != nil {
