@@ -36,12 +36,13 @@ const rest = 200 * time.Millisecond
 // Run goes through all contests, round by round; the first round only warms up. It tells each round, and the machine's
 // load in it, on w.
 func Run(ctx context.Context, w io.Writer, list []Contest, rounds int) ([]Row, error) {
-	rows := make([]Row, len(list))
-	for i, c := range list {
-		rows[i] = Row{Name: c.Name, Goal: c.Goal, Ours: math.Inf(1), Rival: math.Inf(1)}
+	type pair struct{ ours, rival float64 }
+	best := make([]pair, len(list))
+	for i := range best {
+		best[i] = pair{math.Inf(1), math.Inf(1)}
 	}
 	for round := range rounds + 1 {
-		fmt.Fprintf(w, "round %d (load %s):", round, load())
+		fmt.Fprintf(w, "round %d (load %s):", round, load(1))
 		for i, c := range list {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -58,17 +59,21 @@ func Run(ctx context.Context, w io.Writer, list []Contest, rounds int) ([]Row, e
 			time.Sleep(rest)
 			fmt.Fprintf(w, "  %.1f | %.1f", ours, theirs)
 			if round > 0 {
-				rows[i].Ours, rows[i].Rival = min(rows[i].Ours, round3(ours)), min(rows[i].Rival, round3(theirs))
+				best[i] = pair{min(best[i].ours, ours), min(best[i].rival, theirs)}
 			}
 		}
 		fmt.Fprintln(w)
 	}
-	for i := range rows {
-		r := &rows[i]
-		r.Ratio = round3(r.Rival / r.Ours)
-		r.Reached = r.Ratio >= r.Goal
+	rows := make([]Row, len(list))
+	for i, c := range list {
+		rows[i] = NewRow(c.Name, best[i].ours, best[i].rival, c.Goal)
 	}
 	return rows, nil
+}
+
+// NewRow is the outcome of the best of each side.
+func NewRow(name string, ours, rival, goal float64) Row {
+	return Row{name, round3(ours), round3(rival), round3(rival / ours), goal, rival/ours >= goal}
 }
 
 func round3(v float64) float64 { return math.Round(1000*v) / 1000 }

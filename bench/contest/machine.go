@@ -18,14 +18,14 @@ func Machine(threads int) string {
 			}
 		}
 	}
-	return fmt.Sprintf("machine: %s, %d CPUs, load %s; %d threads each", cpu, runtime.NumCPU(), load(), threads)
+	return fmt.Sprintf("machine: %s, %d CPUs, load %s; %d threads each", cpu, runtime.NumCPU(), load(3), threads)
 }
 
-// load is the average of the last minute; "unknown" where the system does not tell it.
-func load() string {
+// load is the first n averages, of the last 1, 5 and 15 minutes; "unknown" where the system does not tell them.
+func load(n int) string {
 	b, err := os.ReadFile("/proc/loadavg")
-	if f := strings.Fields(string(b)); err == nil && len(f) > 0 {
-		return f[0]
+	if f := strings.Fields(string(b)); err == nil && len(f) >= n {
+		return strings.Join(f[:n], " ")
 	}
 	return "unknown"
 }

@@ -15,23 +15,6 @@ const quiet = 0.06
 // ticks of /proc are hundredths of a second on every Linux.
 const tick = 10 * time.Millisecond
 
-// describeMachine names the CPU and the load; what cannot be read is left out.
-func describeMachine(threads int) string {
-	cpu, load := runtime.GOARCH, "unknown"
-	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(b)) {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				cpu = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		load = strings.Join(strings.Fields(string(b))[:3], " ")
-	}
-	return fmt.Sprintf("machine: %s, %d CPUs, load %s; %d threads each", cpu, runtime.NumCPU(), load, threads)
-}
-
 // watch compares the machine's busy time with that of both sides.
 type watch struct {
 	pids       []int

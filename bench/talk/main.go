@@ -11,13 +11,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 
 	"github.com/qakd/qakd/bench/contest"
-	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/experiment"
 )
@@ -56,7 +54,7 @@ func run(ctx context.Context, o options) error {
 	if err := tensor.SetThreads(o.threads); err != nil {
 		return err
 	}
-	fmt.Println(describeMachine(o.threads))
+	fmt.Println(contest.Machine(o.threads))
 	us, err := loadOurs(o)
 	if err != nil {
 		return err
@@ -79,20 +77,11 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	rows := best.rows()
-	if err := write(o.out, rows); err != nil {
+	if err := contest.Write(o.out, rows); err != nil {
 		return err
 	}
-	if err := table(os.Stdout, rows); err != nil {
+	if err := contest.Table(os.Stdout, "milliseconds a frame (prefill: in all), best of the rounds", rows); err != nil {
 		return err
 	}
 	return us.profile(os.Stdout, rows)
-}
-
-// write makes a JSON list of the rows.
-func write(path string, rows []row) error {
-	b, err := json.MarshalIndent(rows, "", "  ")
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return fsx.WriteBytes(path, append(b, '\n'))
 }

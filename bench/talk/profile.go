@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/qakd/qakd/bench/contest"
 	"github.com/qakd/qakd/internal/native"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/report"
@@ -12,7 +13,7 @@ import (
 )
 
 // profile says where the time of the last round went, and what reading the weights alone takes on this machine.
-func (u *ours) profile(w io.Writer, rows []row) error {
+func (u *ours) profile(w io.Writer, rows []contest.Row) error {
 	for _, r := range rows {
 		if !r.Reached {
 			fmt.Fprintf(w, "goal not reached: %s is %.2f× as fast, want %.1f×\n", r.Name, r.Ratio, r.Goal)

@@ -3,26 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"time"
 
-	"github.com/qakd/qakd/pkg/report"
+	"github.com/qakd/qakd/bench/contest"
 )
 
 // result is the best of all rounds, each stage by itself.
 type result struct{ ours, rival times }
-
-// row is one line of the table and of the JSON file: milliseconds, how many times faster ours is, and how many times are
-// asked for.
-type row struct {
-	Name    string  `json:"name"`
-	Ours    float64 `json:"ours"`
-	Rival   float64 `json:"rival"`
-	Ratio   float64 `json:"ratio"`
-	Goal    float64 `json:"goal"`
-	Reached bool    `json:"reached"`
-}
 
 // rounds lets both sides take turns; the first round only warms up.
 func rounds(ctx context.Context, o options, us *ours, them *rival) (result, error) {
@@ -80,30 +68,15 @@ func least(a, b times) times {
 	return times{b.Rows, min(a.Prefill, b.Prefill), min(a.Talker, b.Talker), min(a.Predictor, b.Predictor), min(a.Codec, b.Codec)}
 }
 
-func (r result) rows() []row {
-	line := func(name string, goal float64, of func(t times) float64) row {
-		a, b := of(r.ours), of(r.rival)
-		return row{name, round3(a), round3(b), round3(b / a), goal, b/a >= goal}
+func (r result) rows() []contest.Row {
+	line := func(name string, goal float64, of func(t times) float64) contest.Row {
+		return contest.NewRow(name, of(r.ours), of(r.rival), goal)
 	}
-	return []row{
+	return []contest.Row{
 		line("talker step", 2, func(t times) float64 { return t.Talker }),
 		line("code predictor", 2.5, func(t times) float64 { return t.Predictor }),
 		line("codec", 1.1, func(t times) float64 { return t.Codec }),
 		line("all", 2, func(t times) float64 { return t.Talker + t.Predictor + t.Codec }),
 		line("prefill", 1, func(t times) float64 { return t.Prefill }),
 	}
-}
-
-func round3(v float64) float64 { return math.Round(1000*v) / 1000 }
-
-func table(w io.Writer, rows []row) error {
-	t := &report.Table{Title: "milliseconds a frame (prefill: in all), best of the rounds", Columns: []string{"", "ours", "rival", "ratio", "goal", "reached"}}
-	for _, r := range rows {
-		reached := "yes"
-		if !r.Reached {
-			reached = "no"
-		}
-		t.Add(r.Name, fmt.Sprintf("%.2f", r.Ours), fmt.Sprintf("%.2f", r.Rival), fmt.Sprintf("%.2f×", r.Ratio), fmt.Sprintf("%.1f×", r.Goal), reached)
-	}
-	return t.Text(w)
 }

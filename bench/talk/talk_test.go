@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/qakd/qakd/bench/contest"
 )
 
 // A row's ratio is how many times faster ours is, and the goal is in the same sense.
@@ -15,12 +17,12 @@ func TestRows(t *testing.T) {
 		ours:  least(times{29, 50, 10, 30, 20}, times{29, 60, 12, 25, 20}),
 		rival: times{29, 40, 25, 50, 20},
 	}
-	want := []row{
-		{"talker step", 10, 25, 2.5, 2, true},
-		{"code predictor", 25, 50, 2, 2.5, false},
-		{"codec", 20, 20, 1, 1.1, false},
-		{"all", 55, 95, 1.727, 2, false},
-		{"prefill", 50, 40, 0.8, 1, false},
+	want := []contest.Row{
+		{Name: "talker step", Ours: 10, Rival: 25, Ratio: 2.5, Goal: 2, Reached: true},
+		{Name: "code predictor", Ours: 25, Rival: 50, Ratio: 2, Goal: 2.5, Reached: false},
+		{Name: "codec", Ours: 20, Rival: 20, Ratio: 1, Goal: 1.1, Reached: false},
+		{Name: "all", Ours: 55, Rival: 95, Ratio: 1.727, Goal: 2, Reached: false},
+		{Name: "prefill", Ours: 50, Rival: 40, Ratio: 0.8, Goal: 1, Reached: false},
 	}
 	for i, got := range r.rows() {
 		if got != want[i] {
@@ -28,7 +30,7 @@ func TestRows(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "talk.json")
-	if err := write(path, r.rows()); err != nil {
+	if err := contest.Write(path, r.rows()); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(path)
