@@ -50,29 +50,21 @@ func (f *File) Resolve(name string, sets []string, into any) (*Resolved, error) 
 		return nil, &UsageError{err}
 	}
 	origins := map[string]string{}
-	lay := func(md *toml.MetaData, file, origin string, at toml.Key, keys map[string]toml.Primitive) error {
-		o := overlay{md: md, file: file, origin: origin, at: at, root: dst.Elem().Type(), origins: origins}
+	lay := func(origin string, at toml.Key, keys map[string]toml.Primitive) error {
+		o := overlay{md: &f.md, file: f.Name, origin: origin, at: at, root: dst.Elem().Type(), origins: origins}
 		o.table(dst.Elem(), nil, keys)
 		return errors.Join(o.errs...)
 	}
-	errs := []error{lay(&f.md, f.Name, "[default]", toml.Key{"default"}, f.defaults)}
+	errs := []error{lay("[default]", toml.Key{"default"}, f.defaults)}
 	if sec.inherits != "" {
 		parent, err := f.parent(name, sec.inherits)
 		if err != nil {
 			return nil, err
 		}
-		errs = append(errs, lay(&f.md, f.Name, "[experiment."+sec.inherits+"]", toml.Key{"experiment", sec.inherits}, parent.keys))
+		errs = append(errs, lay("[experiment."+sec.inherits+"]", toml.Key{"experiment", sec.inherits}, parent.keys))
 	}
-	errs = append(errs, lay(&f.md, f.Name, "[experiment."+name+"]", toml.Key{"experiment", name}, sec.keys))
-	for _, set := range sets {
-		md, keys, err := parseSet(set, dst.Elem().Type())
-		if err == nil {
-			err = lay(md, "", "-set", nil, keys)
-		}
-		if err != nil {
-			errs = append(errs, &UsageError{err})
-		}
-	}
+	errs = append(errs, lay("[experiment."+name+"]", toml.Key{"experiment", name}, sec.keys))
+	errs = append(errs, laySets(dst.Elem(), sets, origins)...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}

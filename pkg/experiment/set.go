@@ -71,25 +71,32 @@ func quote(s string) string {
 	return b.String()
 }
 
-// Overlay lays settings ("key=value") over into, a pointer to a struct that is no experiment but has TOML names, such as
-// the sampling of a checkpoint, and validates the result. A bad setting is a usage error.
-func Overlay(into any, sets []string) error {
-	dst := reflect.ValueOf(into).Elem()
-	var errs []error
+// laySets lays settings over dst and notes where each value came from. A bad one is a usage error.
+func laySets(dst reflect.Value, sets []string, origins map[string]string) (errs []error) {
 	for _, set := range sets {
 		md, keys, err := parseSet(set, dst.Type())
 		if err == nil {
-			o := overlay{md: md, origin: "-set", root: dst.Type(), origins: map[string]string{}}
+			o := overlay{md: md, origin: "-set", root: dst.Type(), origins: origins}
 			o.table(dst, nil, keys)
 			err = errors.Join(o.errs...)
 		}
-		errs = append(errs, err)
+		if err != nil {
+			errs = append(errs, &UsageError{err})
+		}
 	}
-	if v, ok := into.(Validator); ok && errors.Join(errs...) == nil {
-		errs = append(errs, v.Validate())
+	return errs
+}
+
+// Overlay lays settings ("key=value") over into, a pointer to a struct that is no experiment but has TOML names, such as
+// the sampling of a checkpoint, and validates the result. A bad setting is a usage error.
+func Overlay(into any, sets []string) error {
+	if err := errors.Join(laySets(reflect.ValueOf(into).Elem(), sets, map[string]string{})...); err != nil {
+		return err
 	}
-	if err := errors.Join(errs...); err != nil {
-		return &UsageError{err}
+	if v, ok := into.(Validator); ok {
+		if err := v.Validate(); err != nil {
+			return &UsageError{err}
+		}
 	}
 	return nil
 }
