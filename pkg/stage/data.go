@@ -124,17 +124,21 @@ func (r *Run) mix(split demo.Split) (*distill.Mix, error) {
 	return distill.NewMix(set, r.Teacher.Config, e.Distill.Layouts, seed)
 }
 
+// used is how many utterances of a split are used.
+func (r *Run) used(m *distill.Mix, split demo.Split) int {
+	if size := r.Experiment.size(split); size > 0 {
+		return min(m.Len(), size)
+	}
+	return m.Len()
+}
+
 // utterances are those of a split that are used, each in its layout.
 func (r *Run) utterances(split demo.Split) (data.List, error) {
 	m, err := r.mix(split)
 	if err != nil {
 		return nil, err
 	}
-	n := m.Len()
-	if size := r.Experiment.size(split); size > 0 {
-		n = min(n, size)
-	}
-	list := make(data.List, n)
+	list := make(data.List, r.used(m, split))
 	for i := range list {
 		if list[i], err = m.At(i); err != nil {
 			return nil, err

@@ -44,10 +44,7 @@ func (r *Run) mixes() (out []Mixed, err error) {
 		if err != nil {
 			return nil, err
 		}
-		n := m.Len()
-		if size := r.Experiment.size(split); size > 0 {
-			n = min(n, size)
-		}
+		n := r.used(m, split)
 		if r.Experiment.Model == "" {
 			n = min(n, counted)
 		}

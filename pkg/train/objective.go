@@ -45,6 +45,18 @@ type Objective interface {
 	Terms(c *nn.Context, us []data.Utterance, total Counts) ([]Term, error)
 }
 
+// addTo is loss (nil: nothing yet) and this term, with its weight; a term of weight 0 adds nothing.
+func (t Term) addTo(c *nn.Context, loss *ts.Tensor) *ts.Tensor {
+	if t.Weight == 0 {
+		return loss
+	}
+	part := c.MulScalar(t.Value, t.Weight)
+	if loss == nil {
+		return part
+	}
+	return c.Add(loss, part)
+}
+
 // Loss is Σ weight·value over the terms of a micro-batch that is a step of its own, for measurements of a step's parts;
 // recompute is Config.GradientCheckpointing. The result belongs to c; of the forward pass, only what the graph needs stays.
 func Loss(c *nn.Context, o Objective, us []data.Utterance, recompute bool) (loss *ts.Tensor, err error) {
@@ -55,14 +67,7 @@ func Loss(c *nn.Context, o Objective, us []data.Utterance, recompute bool) (loss
 			return
 		}
 		for _, t := range terms {
-			if t.Weight == 0 {
-				continue
-			}
-			part := in.MulScalar(t.Value, t.Weight)
-			if loss != nil {
-				part = in.Add(loss, part)
-			}
-			loss = part
+			loss = t.addTo(in, loss)
 		}
 		if loss == nil {
 			err = errors.New("train: no loss term has a weight")

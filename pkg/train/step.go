@@ -90,14 +90,7 @@ func (r *run) forward(c *nn.Context, us []data.Utterance, total Counts) (loss *t
 			return nil, nil, r.nonFinite(fmt.Sprintf("loss term %q", t.Name), v, us, total)
 		}
 		terms = append(terms, mean{t.Name, t.Weight, v})
-		if t.Weight == 0 {
-			continue
-		}
-		part := c.MulScalar(t.Value, t.Weight)
-		if loss != nil {
-			part = c.Add(loss, part)
-		}
-		loss = part
+		loss = t.addTo(c, loss)
 	}
 	if loss == nil {
 		return nil, nil, errors.New("no loss term has a weight")
