@@ -10,10 +10,9 @@ type AdamWStep struct {
 	LR, Beta1, Beta2, Eps, WeightDecay float64
 	GradScale                          float64 // the gradient is multiplied by it first
 	Step                               int64   // of this parameter; the first is 1
-	Composite                          bool    // use tensor operations also on the CPU
 }
 
-// AdamW updates param in place from grad and the moments m and v, which are float32 and contiguous on param's device.
+// AdamW updates param in place, in tensor operations, for devices whose memory internal/native/adamw cannot reach: from grad and the moments m and v, which are float32 and contiguous on param's device.
 // master is the float32 weight of a param in another dtype, nil where param is float32 itself. In float32, with the
 // coefficients computed in float64 and rounded once:
 //
@@ -26,7 +25,7 @@ type AdamWStep struct {
 func AdamW(param, grad, master, m, v *ts.Tensor, s AdamWStep) error {
 	a := C.shim_adamw_args{
 		lr: C.double(s.LR), beta1: C.double(s.Beta1), beta2: C.double(s.Beta2), eps: C.double(s.Eps),
-		weight_decay: C.double(s.WeightDecay), grad_scale: C.double(s.GradScale), step: C.int64_t(s.Step), composite: cbool(s.Composite),
+		weight_decay: C.double(s.WeightDecay), grad_scale: C.double(s.GradScale), step: C.int64_t(s.Step),
 	}
 	var e *C.char
 	rc := C.shim_adamw(raw(param), raw(grad), raw(master), raw(m), raw(v), &a, &e)

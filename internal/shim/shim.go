@@ -1,5 +1,5 @@
 // Package shim is the C++ that gotch lacks, on the same at::Tensor objects: autograd with explicit roots and gradients,
-// a straight-through function, recomputation, fused passes (AdamW, fake quantization), quantized linear layers as one
+// a straight-through function, recomputation, AdamW, fused fake quantization, quantized linear layers as one
 // function each, products by the faster library, an allocator that reuses memory, and the runtime's settings (seed,
 // threads, CUDA).
 //

@@ -30,8 +30,7 @@ int shim_linear(T *out, T x, T w, T bias /* or NULL */, char **err);
 // optim.hpp
 typedef struct {
   double lr, beta1, beta2, eps, weight_decay, grad_scale;
-  int64_t step;   // of this parameter, from 1
-  int composite;  // tensor operations instead of the fused pass
+  int64_t step;  // of this parameter, from 1
 } shim_adamw_args;
 int shim_adamw(T param, T grad, T master /* or NULL */, T m, T v, const shim_adamw_args *a, char **err);
 int shim_sum_squares(double *out, T t, char **err);

@@ -10,7 +10,6 @@ import (
 
 // composite is the update in tensor operations, for devices whose memory the fused pass cannot reach.
 func (st *state) composite(s *tensor.Scope, grad *ts.Tensor, n shim.AdamWStep) error {
-	n.Composite = true
 	m, v := st.m.decoded(s), st.v.decoded(s)
 	weight, master := st.param.T, st.master
 	if st.stochastic {
