@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/qakd/qakd/pkg/ckpt"
 )
 
 // Config is speaker_encoder_config of a checkpoint's config.json. Channels, Kernels and Dilations have one entry for the
@@ -89,11 +91,9 @@ const mostBlocks, mostChannels, mostSpan, mostMels = 64, 1 << 16, 1 << 10, 1 << 
 
 // Validate reports every value that does not make an encoder, in the words of the file.
 func (c *Config) Validate() error {
-	var list []error
+	var p ckpt.Violations
 	want := func(ok bool, key string, value any, want string, args ...any) {
-		if !ok {
-			list = append(list, fmt.Errorf("key \"speaker_encoder_config.%s\": value %v, want %s", key, value, fmt.Sprintf(want, args...)))
-		}
+		p.Want(ok, "speaker_encoder_config."+key, value, want, args...)
 	}
 	within := func(key string, most int64, values ...int64) {
 		for _, v := range values {
@@ -114,7 +114,7 @@ func (c *Config) Validate() error {
 	want(len(c.Kernels) == n, "enc_kernel_sizes", c.Kernels, "%d numbers, as enc_channels has", n)
 	want(len(c.Dilations) == n, "enc_dilations", c.Dilations, "%d numbers, as enc_channels has", n)
 	if n < 3 {
-		return errors.Join(list...)
+		return p.Err()
 	}
 	sum := int64(0)
 	for _, v := range c.Channels[1 : n-1] {
@@ -123,7 +123,7 @@ func (c *Config) Validate() error {
 		want(c.Scale <= 0 || v%c.Scale == 0, "enc_channels", v, "a multiple of enc_res2net_scale %d", c.Scale)
 	}
 	want(c.Channels[n-1] == sum, "enc_channels", c.Channels[n-1], "%d in the end, the sum of the blocks' channels", sum)
-	return errors.Join(list...)
+	return p.Err()
 }
 
 // MinFrames is the fewest mel frames that every layer can mirror at their ends.

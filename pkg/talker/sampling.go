@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/qakd/qakd/pkg/ckpt"
 )
 
 // Sampling decides how codes are drawn. The keys are those of generation_config.json.
@@ -60,19 +62,19 @@ func ReadSampling(dir string) (Sampling, error) {
 
 // Validate lists every value out of range.
 func (s Sampling) Validate() error {
-	var p problems
+	var p ckpt.Violations
 	const cold = 1e-3 // below, scores overflow
-	p.want(!s.DoSample || s.Temperature >= cold, "temperature", s.Temperature, "at least %g; do_sample = false takes the best", cold)
-	p.want(!s.SubDoSample || s.SubTemperature >= cold, "subtalker_temperature", s.SubTemperature, "at least %g; subtalker_dosample = false takes the best", cold)
-	p.want(s.TopK >= 0, "top_k", s.TopK, "a number >= 0")
-	p.want(s.SubTopK >= 0, "subtalker_top_k", s.SubTopK, "a number >= 0")
-	p.want(s.TopP > 0 && s.TopP <= 1, "top_p", s.TopP, "a number in (0, 1]")
-	p.want(s.SubTopP > 0 && s.SubTopP <= 1, "subtalker_top_p", s.SubTopP, "a number in (0, 1]")
-	p.want(s.RepetitionPenalty > 0, "repetition_penalty", s.RepetitionPenalty, "a number > 0")
-	p.want(s.MinNewTokens >= 1, "min_new_tokens", s.MinNewTokens, "at least 1: speech has a frame")
-	p.want(s.MaxNewTokens >= 2, "max_new_tokens", s.MaxNewTokens, "at least 2, which make one frame")
-	p.want(s.MaxNewTokens >= s.MinNewTokens, "max_new_tokens", s.MaxNewTokens, "at least min_new_tokens %d", s.MinNewTokens)
-	return errors.Join(p.list...)
+	p.Want(!s.DoSample || s.Temperature >= cold, "temperature", s.Temperature, "at least %g; do_sample = false takes the best", cold)
+	p.Want(!s.SubDoSample || s.SubTemperature >= cold, "subtalker_temperature", s.SubTemperature, "at least %g; subtalker_dosample = false takes the best", cold)
+	p.Want(s.TopK >= 0, "top_k", s.TopK, "a number >= 0")
+	p.Want(s.SubTopK >= 0, "subtalker_top_k", s.SubTopK, "a number >= 0")
+	p.Want(s.TopP > 0 && s.TopP <= 1, "top_p", s.TopP, "a number in (0, 1]")
+	p.Want(s.SubTopP > 0 && s.SubTopP <= 1, "subtalker_top_p", s.SubTopP, "a number in (0, 1]")
+	p.Want(s.RepetitionPenalty > 0, "repetition_penalty", s.RepetitionPenalty, "a number > 0")
+	p.Want(s.MinNewTokens >= 1, "min_new_tokens", s.MinNewTokens, "at least 1: speech has a frame")
+	p.Want(s.MaxNewTokens >= 2, "max_new_tokens", s.MaxNewTokens, "at least 2, which make one frame")
+	p.Want(s.MaxNewTokens >= s.MinNewTokens, "max_new_tokens", s.MaxNewTokens, "at least min_new_tokens %d", s.MinNewTokens)
+	return p.Err()
 }
 
 var never = float32(math.Inf(-1))

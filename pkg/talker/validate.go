@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/nn"
 )
 
@@ -42,53 +43,44 @@ func missingKeys(raw []byte) (missing, err error) {
 	return errors.Join(list...), err
 }
 
-// problems collects violations.
-type problems struct{ list []error }
-
-func (p *problems) want(ok bool, key string, value any, want string, args ...any) {
-	if !ok {
-		p.list = append(p.list, fmt.Errorf("key %q: value %v, want %s", key, value, fmt.Sprintf(want, args...)))
-	}
-}
-
 // Validate reports every value that this package cannot serve.
 func (c *Config) Validate() error {
-	var p problems
+	var p ckpt.Violations
 	t, cp := &c.Talker, &c.Talker.Predictor
-	p.want(c.ModelType == "qwen3_tts", "model_type", c.ModelType, `"qwen3_tts"`)
+	p.Want(c.ModelType == "qwen3_tts", "model_type", c.ModelType, `"qwen3_tts"`)
 	kind := c.Type == Base || c.Type == CustomVoice || c.Type == VoiceDesign
-	p.want(kind, "tts_model_type", c.Type, `"base", "custom_voice" or "voice_design"`)
+	p.Want(kind, "tts_model_type", c.Type, `"base", "custom_voice" or "voice_design"`)
 	t.validate(&p, "talker_config.")
 	cp.validate(&p, "talker_config.code_predictor_config.")
-	p.want(cp.Scaling == nil || len(cp.Scaling.Sections) == 0, "talker_config.code_predictor_config.rope_scaling.mrope_section",
+	p.Want(cp.Scaling == nil || len(cp.Scaling.Sections) == 0, "talker_config.code_predictor_config.rope_scaling.mrope_section",
 		cp.Scaling, "none: the code predictor's positions are plain")
-	p.want(cp.Groups == t.Groups, "talker_config.code_predictor_config.num_code_groups", cp.Groups, "%d, as talker_config has", t.Groups)
-	p.want(cp.MaxPositions == 0 || cp.MaxPositions >= int64(cp.Groups), "talker_config.code_predictor_config.max_position_embeddings",
+	p.Want(cp.Groups == t.Groups, "talker_config.code_predictor_config.num_code_groups", cp.Groups, "%d, as talker_config has", t.Groups)
+	p.Want(cp.MaxPositions == 0 || cp.MaxPositions >= int64(cp.Groups), "talker_config.code_predictor_config.max_position_embeddings",
 		cp.MaxPositions, "at least num_code_groups %d", cp.Groups)
-	p.want(t.TextHidden > 0 && t.TextHidden <= mostWidth, "talker_config.text_hidden_size", t.TextHidden, "1 to %d", mostWidth)
-	p.want(t.TextVocab > 0 && t.TextVocab <= mostRows, "talker_config.text_vocab_size", t.TextVocab, "1 to %d", mostRows)
-	p.want(t.Vocab > suppressed, "talker_config.vocab_size", t.Vocab, "more than %d: codes, then %d control ids", suppressed, suppressed)
-	p.want(cp.Vocab <= t.Vocab-suppressed, "talker_config.code_predictor_config.vocab_size", cp.Vocab,
+	p.Want(t.TextHidden > 0 && t.TextHidden <= mostWidth, "talker_config.text_hidden_size", t.TextHidden, "1 to %d", mostWidth)
+	p.Want(t.TextVocab > 0 && t.TextVocab <= mostRows, "talker_config.text_vocab_size", t.TextVocab, "1 to %d", mostRows)
+	p.Want(t.Vocab > suppressed, "talker_config.vocab_size", t.Vocab, "more than %d: codes, then %d control ids", suppressed, suppressed)
+	p.Want(cp.Vocab <= t.Vocab-suppressed, "talker_config.code_predictor_config.vocab_size", cp.Vocab,
 		"at most %d, the codes of codebook 0", t.Vocab-suppressed)
 	for key, id := range map[string]int32{"im_start_token_id": c.ImStart, "im_end_token_id": c.ImEnd,
 		"assistant_token_id": c.Assistant, "tts_pad_token_id": c.PadText, "tts_bos_token_id": c.BosText,
 		"tts_eos_token_id": c.EosText} {
-		p.want(id >= 0 && int64(id) < t.TextVocab, key, id, "an id below text_vocab_size %d", t.TextVocab)
+		p.Want(id >= 0 && int64(id) < t.TextVocab, key, id, "an id below text_vocab_size %d", t.TextVocab)
 	}
 	t.validateIDs(&p)
-	return errors.Join(p.list...)
+	return p.Err()
 }
 
-func (t *TalkerConfig) validateIDs(p *problems) {
+func (t *TalkerConfig) validateIDs(p *ckpt.Violations) {
 	id := func(key string, id int32) {
-		p.want(id >= 0 && int64(id) < t.Vocab, "talker_config."+key, id, "an id below vocab_size %d", t.Vocab)
+		p.Want(id >= 0 && int64(id) < t.Vocab, "talker_config."+key, id, "an id below vocab_size %d", t.Vocab)
 	}
 	for key, v := range map[string]int32{"codec_pad_id": t.CodecPad, "codec_bos_id": t.CodecBos,
 		"codec_eos_token_id": t.CodecEos, "codec_think_id": t.Think, "codec_nothink_id": t.NoThink,
 		"codec_think_bos_id": t.ThinkBos, "codec_think_eos_id": t.ThinkEos} {
 		id(key, v)
 	}
-	p.want(int64(t.CodecEos) >= t.Predictor.Vocab, "talker_config.codec_eos_token_id", t.CodecEos, "an id above the %d codes", t.Predictor.Vocab)
+	p.Want(int64(t.CodecEos) >= t.Predictor.Vocab, "talker_config.codec_eos_token_id", t.CodecEos, "an id above the %d codes", t.Predictor.Vocab)
 	for name, v := range t.LanguageIDs {
 		id("codec_language_id."+name, v)
 	}
@@ -97,14 +89,14 @@ func (t *TalkerConfig) validateIDs(p *problems) {
 	}
 	for name, d := range t.SpeakerTongue {
 		_, ok := t.LanguageIDs[string(d)]
-		p.want(d == "" || ok, "talker_config.spk_is_dialect."+name, d, "false or a key of codec_language_id")
+		p.Want(d == "" || ok, "talker_config.spk_is_dialect."+name, d, "false or a key of codec_language_id")
 	}
 }
 
 // Far above any published model: 28 layers, 16 groups, widths of 6144, 151936 text tokens.
 const mostLayers, mostGroups, mostWidth, mostRows = 1024, 256, 1 << 20, 1 << 28
 
-func (s *Stack) validate(p *problems, at string) {
+func (s *Stack) validate(p *ckpt.Violations, at string) {
 	// A corrupt count must not declare modules until the memory is full, nor a product of sizes overflow.
 	for _, f := range []struct {
 		key     string
@@ -112,24 +104,24 @@ func (s *Stack) validate(p *problems, at string) {
 	}{{"hidden_size", s.Hidden, mostWidth}, {"intermediate_size", s.Intermediate, mostWidth},
 		{"num_hidden_layers", int64(s.Layers), mostLayers}, {"num_attention_heads", s.Heads, mostWidth},
 		{"num_key_value_heads", s.KVHeads, mostWidth}, {"head_dim", s.HeadDim, mostWidth}, {"vocab_size", s.Vocab, mostRows}} {
-		p.want(f.v > 0, at+f.key, f.v, "a positive number")
-		p.want(f.v <= f.most, at+f.key, f.v, "at most %d", f.most)
+		p.Want(f.v > 0, at+f.key, f.v, "a positive number")
+		p.Want(f.v <= f.most, at+f.key, f.v, "at most %d", f.most)
 	}
-	p.want(s.Groups >= 2 && s.Groups <= mostGroups, at+"num_code_groups", s.Groups, "2 to %d", mostGroups)
-	p.want(s.KVHeads <= 0 || s.Heads%s.KVHeads == 0, at+"num_key_value_heads", s.KVHeads, "a divisor of num_attention_heads %d", s.Heads)
-	p.want(s.MaxPositions >= 0, at+"max_position_embeddings", s.MaxPositions, "a positive number")
-	p.want(s.HeadDim%2 == 0, at+"head_dim", s.HeadDim, "an even number")
-	p.want(s.Eps > 0 && s.Eps < 1, at+"rms_norm_eps", s.Eps, "a number between 0 and 1")
-	p.want(s.Theta >= 1, at+"rope_theta", s.Theta, "at least 1")
-	p.want(s.Act == "silu", at+"hidden_act", s.Act, `"silu"`)
-	p.want(!s.AttentionBias, at+"attention_bias", s.AttentionBias, "false")
-	p.want(!s.UseSlidingWindow, at+"use_sliding_window", s.UseSlidingWindow, "false")
-	p.want(!s.TieEmbeddings, at+"tie_word_embeddings", s.TieEmbeddings, "false")
+	p.Want(s.Groups >= 2 && s.Groups <= mostGroups, at+"num_code_groups", s.Groups, "2 to %d", mostGroups)
+	p.Want(s.KVHeads <= 0 || s.Heads%s.KVHeads == 0, at+"num_key_value_heads", s.KVHeads, "a divisor of num_attention_heads %d", s.Heads)
+	p.Want(s.MaxPositions >= 0, at+"max_position_embeddings", s.MaxPositions, "a positive number")
+	p.Want(s.HeadDim%2 == 0, at+"head_dim", s.HeadDim, "an even number")
+	p.Want(s.Eps > 0 && s.Eps < 1, at+"rms_norm_eps", s.Eps, "a number between 0 and 1")
+	p.Want(s.Theta >= 1, at+"rope_theta", s.Theta, "at least 1")
+	p.Want(s.Act == "silu", at+"hidden_act", s.Act, `"silu"`)
+	p.Want(!s.AttentionBias, at+"attention_bias", s.AttentionBias, "false")
+	p.Want(!s.UseSlidingWindow, at+"use_sliding_window", s.UseSlidingWindow, "false")
+	p.Want(!s.TieEmbeddings, at+"tie_word_embeddings", s.TieEmbeddings, "false")
 	if r := s.Scaling; r != nil {
-		p.want(r.Type == "" || r.Type == "default", at+"rope_scaling.rope_type", r.Type, `"default"`)
-		p.want(r.OldType == "" || r.OldType == "default", at+"rope_scaling.type", r.OldType, `"default"`)
+		p.Want(r.Type == "" || r.Type == "default", at+"rope_scaling.rope_type", r.Type, `"default"`)
+		p.Want(r.OldType == "" || r.OldType == "default", at+"rope_scaling.type", r.OldType, `"default"`)
 		err := s.rotary().Validate()
-		p.want(err == nil, at+"rope_scaling.mrope_section", r.Sections, "three numbers with sum head_dim/2 = %d", s.HeadDim/2)
+		p.Want(err == nil, at+"rope_scaling.mrope_section", r.Sections, "three numbers with sum head_dim/2 = %d", s.HeadDim/2)
 	}
 }
 
