@@ -32,6 +32,20 @@ type Copier interface {
 	CopyAt(dst []byte, name string, off int64) error
 }
 
+// Placer is a Source whose tensors lie in files as they are, for who maps them.
+type Placer interface {
+	Source
+	// Place is where a tensor's data begin.
+	Place(name string) (Place, error)
+}
+
+// Place of a tensor in a file.
+type Place struct {
+	Path   string // opens the very file that the source has open, whatever has its name by now; valid until Close
+	Size   int64  // of the file, in bytes
+	Offset int64  // of the first byte of the data
+}
+
 // Header is what HeaderOnly knows of a checkpoint.
 type Header struct {
 	Path     string            // as given
@@ -52,7 +66,7 @@ func HeaderOnly(path string) (*Header, error) {
 	return newHeader(path, l, headers), nil
 }
 
-// Reader is an opened checkpoint; it implements Copier.
+// Reader is an opened checkpoint; it implements Copier and Placer.
 type Reader struct {
 	head  *Header
 	index map[string]place
@@ -135,6 +149,15 @@ func (r *Reader) CopyAt(dst []byte, name string, off int64) error {
 	default:
 		return fmt.Errorf("ckpt: tensor %q: %w", name, err)
 	}
+}
+
+// Place implements Placer.
+func (r *Reader) Place(name string) (Place, error) {
+	p, err := r.find(name)
+	if err != nil {
+		return Place{}, err
+	}
+	return Place{fmt.Sprintf("/dev/fd/%d", r.files[p.file].Fd()), int64(len(r.maps[p.file])), p.begin}, nil
 }
 
 func (r *Reader) find(name string) (place, error) {

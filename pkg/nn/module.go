@@ -21,6 +21,7 @@ type Param struct {
 	Initial Initial
 	Fill    float64 // the value of a Constant
 	Frozen  bool    // not trained
+	Outside bool    // the checkpoint has it, and its value is held elsewhere: Load checks that it is there and leaves T nil
 	Scale   bool    // a learned quantization scale: the optimizer gives it a rate of its own and no decay
 	T       *ts.Tensor
 }

@@ -40,6 +40,9 @@ type LoadOptions struct {
 	DType  gotch.DType            // of parameters that fix none themselves; the zero value is not valid
 	Device gotch.Device           // where they go
 	Ignore func(name string) bool // tensors of the source that are not m's business; nil ignores none
+	// Mapped makes parameters that keep the file's dtype on the CPU views of the mapped file, where the source is a
+	// ckpt.Placer: nothing is read or copied, processes share the pages, and values are not looked at.
+	Mapped bool
 }
 
 // Load fills every parameter of m from src. It is strict: one error lists all missing, unexpected and mis-shaped
@@ -63,20 +66,32 @@ func Load(m Module, src ckpt.Source, opt LoadOptions) error {
 		return err
 	}
 	loaded := make([]*ts.Tensor, len(params))
-	for i, p := range params {
-		t, err := load(p, src, opt)
-		if err != nil {
-			for _, t := range loaded[:i] {
-				t.Drop()
+	err := tensor.Run(func(s *tensor.Scope) error { // which keeps the mapped files while views are made
+		maps := mapper{s, src, opt, map[mapping]*ts.Tensor{}}
+		for i, p := range params {
+			if p.Outside {
+				continue
 			}
-			return fmt.Errorf("tensor %q: %w", p.Name, err)
+			t, err := maps.view(p)
+			if t == nil && err == nil {
+				t, err = load(p, src, opt)
+			}
+			if err != nil {
+				return fmt.Errorf("tensor %q: %w", p.Name, err)
+			}
+			loaded[i] = t
 		}
-		loaded[i] = t
-	}
+		return nil
+	})
 	for i, p := range params {
-		p.Set(loaded[i])
+		switch t := loaded[i]; {
+		case err == nil && !p.Outside:
+			p.Set(t)
+		case t != nil:
+			t.Drop()
+		}
 	}
-	return nil
+	return err
 }
 
 // Tensors are m's parameters as ckpt.Write takes them; float32 ones are stored as dtype ("" keeps float32). They stream:

@@ -49,7 +49,7 @@ func whole(raw []byte) ([]byte, error) {
 }
 
 // prefixed is src with the prefix that the names of a talker saved alone lack.
-func prefixed(src ckpt.Copier) ckpt.Copier {
+func prefixed(src tensors) tensors {
 	bare := false
 	for _, info := range src.Infos() {
 		switch {
@@ -67,11 +67,17 @@ func prefixed(src ckpt.Copier) ckpt.Copier {
 
 const prefix = "talker."
 
+// tensors of a checkpoint, to be read, copied or mapped.
+type tensors interface {
+	ckpt.Copier
+	ckpt.Placer
+}
+
 // renamed puts the prefix before every name of a source.
-type renamed struct{ ckpt.Copier }
+type renamed struct{ tensors }
 
 func (r renamed) Infos() []ckpt.Info {
-	infos := r.Copier.Infos()
+	infos := r.tensors.Infos()
 	for i := range infos {
 		infos[i].Name = prefix + infos[i].Name
 	}
@@ -79,11 +85,15 @@ func (r renamed) Infos() []ckpt.Info {
 }
 
 func (r renamed) Bytes(name string) (ckpt.Info, []byte, error) {
-	info, data, err := r.Copier.Bytes(strings.TrimPrefix(name, prefix))
+	info, data, err := r.tensors.Bytes(strings.TrimPrefix(name, prefix))
 	info.Name = name
 	return info, data, err
 }
 
 func (r renamed) CopyAt(dst []byte, name string, off int64) error {
-	return r.Copier.CopyAt(dst, strings.TrimPrefix(name, prefix), off)
+	return r.tensors.CopyAt(dst, strings.TrimPrefix(name, prefix), off)
+}
+
+func (r renamed) Place(name string) (ckpt.Place, error) {
+	return r.tensors.Place(strings.TrimPrefix(name, prefix))
 }
