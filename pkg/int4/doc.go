@@ -1,0 +1,24 @@
+// Package int4 multiplies with packed group-wise INT4 weights, by C kernels chosen by the CPU at run time. Nothing is
+// quantized again: codes, scales and zero points are those of pkg/quant, bit for bit, and come back so.
+//
+// # Layout
+//
+// One layout serves decoding, products of many rows, and files. 16 rows make a strip. A strip holds, for each group of 32
+// or 128 columns in turn, a block of
+//
+//	16 scales      fp16, which holds the scale grid exactly
+//	16 zero points bytes, of asymmetric schemes only
+//	group/8 lines  of 64 bytes: byte 4*row+k of line j holds the code of column 8j+k in its low nibble and that of
+//	               column 8j+4+k in its high one, as u = q - qmin in 0...15
+//
+// Rows of padding in the last strip have the scale 0 and codes that mean 0. So a line is what `vpdpbusd` multiplies, and
+// its two nibble planes are two rows of a tile of AMX.
+//
+// # Arithmetic
+//
+// W4A8 is pkg/quant's LinearInt: int32 sums of a group are exact, groups are added in ascending order in float32. Tokens
+// are quantized as pkg/quant does. A token with NaN or an infinity gives NaN. W4A16 multiplies float32 activations with
+// dequantized weights in float32; sums there run in an order of the kernels' own.
+//
+// The bits of a product do not depend on the number of threads, nor on the rows that it is computed with.
+package int4

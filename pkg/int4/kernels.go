@@ -1,0 +1,37 @@
+package int4
+
+// #cgo CFLAGS: -O3 -Wall -Wno-psabi
+// #cgo LDFLAGS: -lm
+// #include "int4.h"
+import "C"
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Kernels names the sets of kernels that this CPU can run, the slowest first.
+func Kernels() []string {
+	var names []string
+	for i := 0; ; i++ {
+		k := C.int4_kernels_at(C.int(i))
+		if k == nil {
+			return names
+		}
+		names = append(names, C.GoString(k.name))
+	}
+}
+
+// kernelsOf is the set with a name out of Kernels; "" is the fastest.
+func kernelsOf(name string) (*C.int4_kernels, error) {
+	names := Kernels()
+	if name == "" {
+		name = names[len(names)-1]
+	}
+	i := slices.Index(names, name)
+	if i < 0 {
+		return nil, fmt.Errorf("int4: kernels %q, want one of %s (those that this CPU can run)", name, strings.Join(names, ", "))
+	}
+	return C.int4_kernels_at(C.int(i)), nil
+}

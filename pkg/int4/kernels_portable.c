@@ -1,0 +1,7 @@
+// For any CPU.
+#define W 4
+#define TARGET
+#include "product.h"
+#include "quantize.h"
+
+const int4_kernels int4_portable = {"portable", quantize, a8, a16};
