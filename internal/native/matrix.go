@@ -39,6 +39,20 @@ func NewMatrix(kind Kind, rows, cols int, data unsafe.Pointer) (*Matrix, error) 
 	return &Matrix{c: C.nat_matrix{kind: C.int(kind), rows: C.int(rows), cols: C.int(cols), data: data}}, nil
 }
 
+// Foreign describes a matrix that another package computes with: format is its table of functions (a nat_format of
+// native.h), data the descriptor that these find in the matrix. Both are C memory, which must stay where it is as long
+// as the matrix is used.
+func Foreign(format unsafe.Pointer, rows, cols int, data unsafe.Pointer) (*Matrix, error) {
+	if format == nil || data == nil || rows < 1 || cols < 1 || rows > 1<<28 || cols > 1<<24 {
+		return nil, fmt.Errorf("native: foreign matrix %d×%d at %v with format %v, want positive sizes and memory", rows, cols, data, format)
+	}
+	f := (*C.nat_format)(format)
+	if f.grain < 1 || f.room == nil || f.prepare == nil || f.product == nil || f.shares == nil || f.row == nil {
+		return nil, fmt.Errorf("native: matrix format %q has grain %d, want a positive one and all of its functions", C.GoString(f.name), f.grain)
+	}
+	return &Matrix{c: C.nat_matrix{kind: C.NAT_FOREIGN, rows: C.int(rows), cols: C.int(cols), data: data, format: f}}, nil
+}
+
 // SetBias adds v [rows] to each product. It is copied.
 func (m *Matrix) SetBias(v []float32) error {
 	if len(v) != int(m.c.rows) {

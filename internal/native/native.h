@@ -5,8 +5,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// How the elements of a matrix are stored.
-enum { NAT_F32, NAT_BF16 };
+// How the elements of a matrix are stored; those of NAT_FOREIGN are another package's, and so are its products.
+enum { NAT_F32, NAT_BF16, NAT_FOREIGN };
+
+typedef struct nat_matrix nat_matrix;
+
+// A matrix format that another package computes with: a table of functions, which stays where it is. All may be called
+// by several threads at once, with a room of 64-byte alignment that is theirs alone or in which each has its rows.
+typedef struct {
+  const char *name;
+  int grain; // products are split between threads at multiples of so many rows
+  size_t (*room)(const nat_matrix *w, int M); // bytes that M prepared rows of x take; 0: x is read as it is
+  // Prepares the rows m0 ≤ m < m1 of the M rows of x [M, cols] (quantizes them).
+  void (*prepare)(const nat_matrix *w, const float *x, int ldx, int M, int m0, int m1, void *room);
+  // y[m][r] (+)= Σ_k w[r][k]·x[m][k] (+ bias) for rows r0 ≤ r < r1 of w and all M rows of x, which the room has.
+  void (*product)(const nat_matrix *w, int r0, int r1, const float *x, int ldx, const void *room, int M, float *y, int ldy, int add);
+  int (*shares)(const nat_matrix *a, const nat_matrix *b); // whether what a's prepare makes of x serves b
+  void (*row)(const nat_matrix *w, int r, float *out);     // row r as floats
+} nat_format;
 
 // A bf16 matrix in 12 bits per weight, without loss; see packed.h. Absent: lines is NULL.
 typedef struct {
@@ -17,13 +33,14 @@ typedef struct {
   const float *val;
 } nat_packed;
 
-// A matrix [rows, cols], row after row. The elements belong to somebody else.
-typedef struct {
+// A matrix [rows, cols], row after row, or the descriptor of a foreign one. What is at data belongs to somebody else.
+struct nat_matrix {
   int kind, rows, cols;
   const void *data;
-  const float *bias; // [rows] or NULL
+  const nat_format *format; // of a foreign one
+  const float *bias;        // [rows] or NULL
   nat_packed packed;
-} nat_matrix;
+};
 
 // A set of kernels for one kind of CPU.
 typedef struct {
