@@ -14,13 +14,16 @@ enum {
 // How the input is quantized (pkg/quant, "Activations").
 enum { INT4_A16, INT4_A8_TOKEN, INT4_A8_STATIC };
 
+typedef struct int4_kernels int4_kernels;
+
 // A weight [rows, cols] in groups of 32 or 128 columns, as doc.go lays it out. The memory belongs to somebody else.
 typedef struct {
   int rows, cols, group, asym;
   int activation;    // INT4_A16 …
   float input_scale; // of INT4_A8_STATIC
   const uint8_t *strips;
-  const float *bias; // [rows] or NULL
+  const float *bias;           // [rows] or NULL
+  const int4_kernels *kernels; // that compute with it in a native matrix; see format.c
 } nat_int4;
 
 // A group of a strip: 16 scales as fp16, of an asymmetric weight 16 zero points as bytes, and group/8 lines. Byte 4·row+k
@@ -60,17 +63,24 @@ static inline size_t int4_room(const nat_int4 *w, int M) {
 
 // A set of kernels for one kind of CPU. Products are y[m][r] (+)= Σ_k w[r][k]·x[m][k] (+ bias) for rows r0 ≤ r < r1, r0 a
 // multiple of 16, and M rows of x.
-typedef struct {
+struct int4_kernels {
   const char *name;
   // Quantizes rows m0 … m1 of x [M, cols], each ldx apart, into the room.
   void (*quantize)(const nat_int4 *w, const float *x, int ldx, int M, int m0, int m1, void *room);
   void (*a8)(const nat_int4 *w, int r0, int r1, const void *room, int M, float *y, int ldy, int add);
   void (*a16)(const nat_int4 *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, int add);
-} int4_kernels;
+  // The same for more than INT4_FEW rows; NULL where the above serve.
+  void (*a8_many)(const nat_int4 *w, int r0, int r1, const void *room, int M, float *y, int ldy, int add);
+  void (*a16_many)(const nat_int4 *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, int add);
+};
 
 extern const int4_kernels int4_portable;
 
 const int4_kernels *int4_kernels_at(int i); // those that this CPU can run, slowest first; NULL after the last
+
+// Rows r0 … r1 of a product by the set's kernels for M rows of x; those of W4A8 are in the room.
+void int4_product(const int4_kernels *k, const nat_int4 *w, int r0, int r1, const float *x, int ldx, const void *room, int M,
+                  float *y, int ldy, int add);
 
 // y [M, rows] = x [M, cols]·Wᵀ (+ bias) on this thread.
 void int4_apply(const int4_kernels *k, const nat_int4 *w, const float *x, int M, void *room, float *y);

@@ -4,4 +4,4 @@
 #include "product.h"
 #include "quantize.h"
 
-const int4_kernels int4_portable = {"portable", quantize, a8, a16};
+const int4_kernels int4_portable = {.name = "portable", .quantize = quantize, .a8 = a8, .a16 = a16};
