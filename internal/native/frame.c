@@ -24,19 +24,6 @@ typedef struct {
   int failed, memory;
 } frame;
 
-// Row i of an embedding table, as floats.
-static void look_up(const nat_matrix *t, int i, float *to) {
-  if (t->kind == NAT_F32) {
-    memcpy(to, (const float *)t->data + (size_t)i * (size_t)t->cols, sizeof(float) * (size_t)t->cols);
-    return;
-  }
-  const uint16_t *from = (const uint16_t *)t->data + (size_t)i * (size_t)t->cols;
-  for (int k = 0; k < t->cols; k++) {
-    uint32_t bits = (uint32_t)from[k] << 16;
-    memcpy(to + k, &bits, sizeof bits);
-  }
-}
-
 // The inputs of step j; one thread.
 static void prepare(frame *f, int j) {
   const int H = f->p->width, n = f->n;
@@ -53,10 +40,10 @@ static void prepare(frame *f, int j) {
     if (j == 0) {
       to = row + (size_t)(2 * b) * H;
       memcpy(to, f->hidden + (size_t)b * H, sizeof(float) * (size_t)H);
-      look_up(&f->p->table[0], f->code0[b], to += H);
+      nat_row(&f->p->table[0], f->code0[b], to += H);
       memcpy(f->total + (size_t)b * H, to, sizeof(float) * (size_t)H);
     } else {
-      look_up(&f->p->table[j], f->codes[(j - 1) * n + b], to);
+      nat_row(&f->p->table[j], f->codes[(j - 1) * n + b], to);
       for (int k = 0; k < H; k++) f->total[(size_t)b * H + k] += to[k];
     }
   }
@@ -83,6 +70,7 @@ static void frame_job(void *arg, int thread, int threads) {
   nat_stack *s = f->s;
   const nat_predictor *p = f->p;
   const int width = s->shape.width;
+  const nat_work work = {s->pool, nat_pool_desk(s->pool), s->kernels, thread, threads};
   int from, to;
   for (int j = 0; j < p->heads; j++) {
     nat_lap(s, thread, NAT_OUTSIDE);
@@ -95,16 +83,18 @@ static void frame_job(void *arg, int thread, int threads) {
     if (f->failed) return;
     const int M = j == 0 ? 2 * f->n : f->n;
     if (p->adapter.data) {
-      nat_share(width, thread, threads, 16, &from, &to);
-      s->kernels->matmul(&p->adapter, from, to, f->row, p->width, M, s->x, width, 0);
+      nat_input x = {.x = f->row, .ldx = p->width, .M = M};
+      nat_rows_of(&p->adapter, &p->adapter, thread, threads, &from, &to);
+      nat_product(&work, &x, &p->adapter, from, to, s->x, width, 0);
       // the pass begins with a barrier
     }
-    nat_stack_pass(s, thread, M);
+    nat_stack_pass(s, &work, M);
     if (thread == 0)
       for (int b = 0; b < f->n; b++) nat_stack_final(s, j == 0 ? 2 * b + 1 : b, f->state + (size_t)b * width);
     nat_pool_barrier(s->pool);
-    nat_share(p->codebook, thread, threads, 16, &from, &to);
-    s->kernels->matmul(&p->head[j], from, to, f->state, width, f->n, f->logits, p->codebook, 0);
+    nat_input x = {.x = f->state, .ldx = width, .M = f->n};
+    nat_rows_of(&p->head[j], &p->head[j], thread, threads, &from, &to);
+    nat_product(&work, &x, &p->head[j], from, to, f->logits, p->codebook, 0);
     nat_pool_barrier(s->pool);
     nat_lap(s, thread, NAT_HEADS);
   }
@@ -112,7 +102,7 @@ static void frame_job(void *arg, int thread, int threads) {
     const int j = p->heads;
     draw(f, j - 1);
     for (int b = 0; b < f->n && !f->failed; b++) { // the last codes are no input here, but the talker's
-      look_up(&p->table[j], f->codes[(j - 1) * f->n + b], f->row);
+      nat_row(&p->table[j], f->codes[(j - 1) * f->n + b], f->row);
       for (int k = 0; k < p->width; k++) f->total[(size_t)b * p->width + k] += f->row[k];
     }
   }
@@ -130,8 +120,12 @@ int nat_frame(nat_stack *s, const nat_predictor *p, const nat_sampling *how, con
   f.state = malloc(sizeof(float) * n * (size_t)s->shape.width);
   f.logits = malloc(sizeof(float) * n * V);
   f.room = malloc(nat_draw_room(p->codebook));
+  nat_desk *desk = nat_pool_desk(s->pool);
+  if (p->adapter.data)
+    for (int M = sequences; M <= 2 * sequences; M += sequences) nat_desk_need(desk, &p->adapter, M, 0);
+  for (int j = 0; j < p->heads; j++) nat_desk_need(desk, &p->head[j], sequences, 0);
   int status = -1;
-  if (f.row != NULL && f.state != NULL && f.logits != NULL && f.room != NULL) {
+  if (nat_desk_fit(desk, s->threads, 2 * sequences) && f.row != NULL && f.state != NULL && f.logits != NULL && f.room != NULL) {
     nat_pool_run(s->pool, frame_job, &f);
     status = f.memory ? -1 : f.failed;
   }

@@ -4,14 +4,15 @@
 // as the avx512 set does.
 #if defined(__x86_64__)
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")))
-#include "avx512.h"
+#include <immintrin.h>
 
-static int special(const nat_matrix *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, int add);
-#define SPECIAL special
-#include "kernels.h"
-#include "packed_avx512.h"
+#include "native.h"
+
+#define INLINE static inline __attribute__((always_inline)) TARGET
 
 enum { ROUND_ROWS = 16, ROUND_MOST = 64 << 10 }; // rows of x from which on they are rounded; most numbers at once
+
+void nat_avx512bf16_matmul(const nat_matrix *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, int add);
 
 INLINE void round_block(const nat_matrix *w, int r, int R, const uint16_t *x, int M, float *y, int ldy, int add, int ahead) {
   const int K = w->cols;
@@ -39,8 +40,8 @@ INLINE void round_block(const nat_matrix *w, int r, int R, const uint16_t *x, in
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 6
     for (int m = 0; m < M; m++) {
-      float s = SUM(acc[i][m]);
-      put(y + (long)m * ldy + r + i, w->bias ? s + w->bias[r + i] : s, add);
+      float s = _mm512_reduce_add_ps(acc[i][m]) + (w->bias ? w->bias[r + i] : 0), *to = y + (long)m * ldy + r + i;
+      *to = add ? *to + s : s;
     }
 }
 
@@ -60,9 +61,12 @@ static TARGET void round_rows(const nat_matrix *w, int r0, int r1, const uint16_
 #undef STRIP
 }
 
-static TARGET int special(const nat_matrix *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, int add) {
+TARGET void nat_avx512bf16_matmul(const nat_matrix *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, int add) {
   const int K = w->cols;
-  if (M < ROUND_ROWS || w->kind != NAT_BF16 || K % 32 || K > ROUND_MOST / 6) return packed(w, r0, r1, x, ldx, M, y, ldy, add);
+  if (M < ROUND_ROWS || w->kind != NAT_BF16 || K % 32 || K > ROUND_MOST / 6) {
+    nat_avx512.matmul(w, r0, r1, x, ldx, M, y, ldy, add);
+    return;
+  }
   _Alignas(64) uint16_t rounded[ROUND_MOST];
   for (int m = 0; m < M;) {
     int n = ROUND_MOST / K < M - m ? ROUND_MOST / K : M - m;
@@ -74,8 +78,5 @@ static TARGET int special(const nat_matrix *w, int r0, int r1, const float *x, i
     round_rows(w, r0, r1, rounded, n, y + (long)m * ldy, ldy, add);
     m += n;
   }
-  return 1;
 }
-
-const nat_kernels nat_avx512bf16 = {"avx512bf16", 1, matmul, rmsnorm, rotate, swiglu, attend, keep};
 #endif

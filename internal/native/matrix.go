@@ -47,8 +47,8 @@ func Foreign(format unsafe.Pointer, rows, cols int, data unsafe.Pointer) (*Matri
 		return nil, fmt.Errorf("native: foreign matrix %d×%d at %v with format %v, want positive sizes and memory", rows, cols, data, format)
 	}
 	f := (*C.nat_format)(format)
-	if f.grain < 1 || f.room == nil || f.prepare == nil || f.product == nil || f.shares == nil || f.row == nil {
-		return nil, fmt.Errorf("native: matrix format %q has grain %d, want a positive one and all of its functions", C.GoString(f.name), f.grain)
+	if f.grain < 1 || f.grain&(f.grain-1) != 0 || f.room == nil || f.prepare == nil || f.product == nil || f.shares == nil || f.row == nil {
+		return nil, fmt.Errorf("native: matrix format %q has grain %d, want a power of two and all of its functions", C.GoString(f.name), f.grain)
 	}
 	return &Matrix{c: C.nat_matrix{kind: C.NAT_FOREIGN, rows: C.int(rows), cols: C.int(cols), data: data, format: f}}, nil
 }
@@ -63,6 +63,52 @@ func (m *Matrix) SetBias(v []float32) error {
 	if m.c.bias == nil {
 		return errMemory
 	}
+	return nil
+}
+
+// Transform is what happens to the input of products before anything else. Matrices that read one input share the work
+// where they share the Transform.
+type Transform struct{ c *C.nat_transform }
+
+// NewTransform divides by divisor [cols] (copied; nil for no division), then multiplies by the orthonormal Walsh–Hadamard
+// matrix along blocks of so many numbers (a power of two; 0 for none).
+func NewTransform(divisor []float32, block int) (*Transform, error) {
+	if block < 0 || block&(block-1) != 0 {
+		return nil, fmt.Errorf("native: a Hadamard block of %d, want a power of two", block)
+	}
+	t := &Transform{(*C.nat_transform)(C.calloc(1, C.sizeof_nat_transform))}
+	if t.c == nil {
+		return nil, errMemory
+	}
+	t.c.block = C.int(block)
+	if divisor != nil {
+		if t.c.divisor, t.c.cols = vector(divisor), C.int(len(divisor)); t.c.divisor == nil {
+			t.Close()
+			return nil, errMemory
+		}
+	}
+	return t, nil
+}
+
+// Close frees the transform; matrices that have it must not be used any more.
+func (t *Transform) Close() {
+	if t.c != nil {
+		C.free(unsafe.Pointer(t.c.divisor))
+		C.free(unsafe.Pointer(t.c))
+		t.c = nil
+	}
+}
+
+// SetTransform gives products a transform of their input; nil for none.
+func (m *Matrix) SetTransform(t *Transform) error {
+	m.c.transform = nil
+	if t == nil {
+		return nil
+	}
+	if t.c.divisor != nil && t.c.cols != m.c.cols || t.c.block > 0 && m.c.cols%t.c.block != 0 {
+		return fmt.Errorf("native: a transform of %d divisors and blocks of %d for %d columns", t.c.cols, t.c.block, m.c.cols)
+	}
+	m.c.transform = t.c
 	return nil
 }
 

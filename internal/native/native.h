@@ -14,7 +14,7 @@ typedef struct nat_matrix nat_matrix;
 // by several threads at once, with a room of 64-byte alignment that is theirs alone or in which each has its rows.
 typedef struct {
   const char *name;
-  int grain; // products are split between threads at multiples of so many rows
+  int grain; // a power of two: products are split between threads at multiples of so many rows
   size_t (*room)(const nat_matrix *w, int M); // bytes that M prepared rows of x take; 0: x is read as it is
   // Prepares the rows m0 ≤ m < m1 of the M rows of x [M, cols] (quantizes them).
   void (*prepare)(const nat_matrix *w, const float *x, int ldx, int M, int m0, int m1, void *room);
@@ -33,12 +33,21 @@ typedef struct {
   const float *val;
 } nat_packed;
 
+// What happens to the input of a product before anything else: x/divisor, then the orthonormal Walsh–Hadamard matrix along
+// blocks of so many numbers.
+typedef struct {
+  const float *divisor; // [cols] or NULL
+  int cols;
+  int block;            // a power of two that divides the width; 0: none
+} nat_transform;
+
 // A matrix [rows, cols], row after row, or the descriptor of a foreign one. What is at data belongs to somebody else.
 struct nat_matrix {
   int kind, rows, cols;
   const void *data;
   const nat_format *format; // of a foreign one
   const float *bias;        // [rows] or NULL
+  const nat_transform *transform; // of the input, or NULL; one address stands for one transform
   nat_packed packed;
 };
 
@@ -110,8 +119,8 @@ size_t nat_packed_size(int rows, int cols);
 
 void nat_fetch(const nat_matrix *w, int r);
 
-// y = x·Wᵀ (+ bias) on all threads.
-void nat_apply(nat_pool *pool, const nat_kernels *kernels, const nat_matrix *w, const float *x, int M, float *y);
+// y = x·Wᵀ (+ bias) on all threads; 0 where memory is short.
+int nat_apply(nat_pool *pool, const nat_kernels *kernels, const nat_matrix *w, const float *x, int M, float *y);
 
 // Reads bytes of memory on all threads, and nothing else: how fast that is.
 uint64_t nat_read(nat_pool *pool, const void *data, size_t bytes);

@@ -7,6 +7,7 @@
 
 #include "native.h"
 #include "packed.h"
+#include "product.h"
 
 enum {
   SPINS = 4000,           // 50 to 200 µs
@@ -17,6 +18,7 @@ struct nat_pool {
   int threads, started;
   nat_job job;
   void *arg;
+  nat_desk desk; // of the job that runs
   atomic_int stop;
   _Alignas(64) atomic_uint jobs;    // given out so far
   _Alignas(64) atomic_uint phases;  // barriers passed so far
@@ -92,6 +94,7 @@ void nat_pool_free(nat_pool *p) {
   for (int i = 0; i < p->started; i++) pthread_join(p->thread[i], NULL);
   pthread_cond_destroy(&p->changed);
   pthread_mutex_destroy(&p->mutex);
+  nat_desk_free(&p->desk);
   free(p);
 }
 
@@ -117,6 +120,7 @@ nat_pool *nat_pool_new(int threads) {
 }
 
 int nat_pool_threads(const nat_pool *p) { return p->threads; }
+nat_desk *nat_pool_desk(nat_pool *p) { return &p->desk; }
 
 // nat_pool_run returns when every thread has finished the job. One caller at a time.
 void nat_pool_run(nat_pool *p, nat_job job, void *arg) {
@@ -138,6 +142,7 @@ void nat_share(int n, int thread, int threads, int grain, int *from, int *to) {
 
 // nat_fetch brings row r and the next three nearer: what a thread reads first behind a barrier, asked for before it.
 void nat_fetch(const nat_matrix *w, int r) {
+  if (w->kind == NAT_FOREIGN) return;
   const char *from = w->data;
   size_t row = (size_t)w->cols * (w->kind == NAT_F32 ? 4 : 2);
   if (w->packed.lines) {
@@ -148,26 +153,6 @@ void nat_fetch(const nat_matrix *w, int r) {
   size_t n = 4 * row < FETCH_MOST ? 4 * row : FETCH_MOST;
   if (r + 4 > w->rows) return;
   for (size_t i = 0; i < n; i += 64) __builtin_prefetch(from + i);
-}
-
-typedef struct {
-  const nat_kernels *kernels;
-  const nat_matrix *w;
-  const float *x;
-  int M;
-  float *y;
-} product;
-
-static void product_job(void *arg, int thread, int threads) {
-  product *p = arg;
-  int from, to;
-  nat_share(p->w->rows, thread, threads, 16, &from, &to);
-  p->kernels->matmul(p->w, from, to, p->x, p->w->cols, p->M, p->y, p->w->rows, 0);
-}
-
-void nat_apply(nat_pool *pool, const nat_kernels *kernels, const nat_matrix *w, const float *x, int M, float *y) {
-  product p = {kernels, w, x, M, y};
-  nat_pool_run(pool, product_job, &p);
 }
 
 typedef struct {

@@ -99,8 +99,8 @@ func (p *Pool) Apply(w *Matrix, x, y []float32) error {
 		return errClosed
 	case M < 1 || len(x) != M*int(w.c.cols) || len(y) != M*int(w.c.rows):
 		return fmt.Errorf("native: %d values to %d through a matrix %d×%d", len(x), len(y), w.c.rows, w.c.cols)
-	default:
-		C.nat_apply(p.c, p.kernels, &w.c, floats(x), C.int(M), floats(y))
+	case C.nat_apply(p.c, p.kernels, &w.c, floats(x), C.int(M), floats(y)) == 0:
+		return errMemory
 	}
 	return nil
 }

@@ -25,7 +25,10 @@ void nat_lap(nat_stack *s, int thread, int phase) {
 
 int nat_stack_sequences(const nat_stack *s) { return s->sequences; }
 nat_layer *nat_stack_layers(nat_stack *s) { return s->layer; }
-void nat_stack_norm(nat_stack *s, const float *gain) { memcpy(s->norm, gain, sizeof(float) * (size_t)s->shape.width); }
+void nat_stack_norm(nat_stack *s, const float *gain) {
+  memcpy(s->norm, gain, sizeof(float) * (size_t)s->shape.width);
+  s->noted = 0; // the layers are new too
+}
 
 nat_stack *nat_stack_new(nat_pool *pool, const nat_kernels *kernels, const nat_shape *shape, const float *frequency) {
   nat_stack *s = calloc(1, sizeof *s);
@@ -56,15 +59,27 @@ void nat_stack_free(nat_stack *s) {
   free(s);
 }
 
+// What the layers' products take of the desk.
+static void note(nat_stack *s, int M) {
+  if (M == s->noted) return;
+  nat_desk *d = nat_pool_desk(s->pool);
+  for (int i = 0; i < s->shape.layers; i++) {
+    const nat_layer *l = &s->layer[i];
+    const nat_matrix *gained[] = {&l->q, &l->k, &l->v, &l->gate, &l->up}, *other[] = {&l->o, &l->down};
+    for (int k = 0; k < 5; k++) nat_desk_need(d, gained[k], M, 1);
+    for (int k = 0; k < 2; k++) nat_desk_need(d, other[k], M, 0);
+  }
+  s->noted = M;
+}
+
 // nat_stack_room makes room for passes of M rows, of sequences of up to S.
 int nat_stack_room(nat_stack *s, int M, int S) {
   const nat_shape *n = &s->shape;
   size_t m = (size_t)M, T = (size_t)s->threads;
   size_t q = (size_t)(n->heads * n->dim), kv = (size_t)(n->kv * n->dim), inner = (size_t)n->inner, width = (size_t)n->width;
-  size_t private = m <= NORM_EACH ? m : 0;
   size_t group = (size_t)(n->heads / n->kv) * (size_t)S;
-  size_t size = m * (2 * width + 2 * q + 2 * kv + 2 * inner + (size_t)n->dim) + T * (private * width + group);
-  size += 16 * (8 + 2 * T); // each part begins on a line of the cache
+  size_t size = m * (width + 2 * q + 2 * kv + 2 * inner + (size_t)n->dim) + T * group;
+  size += 16 * (8 + T); // each part begins on a line of the cache
   if (size > s->work_size) {
     free(s->work);
     s->work = NULL;
@@ -81,7 +96,6 @@ int nat_stack_room(nat_stack *s, int M, int S) {
   float *at = s->work;
 #define PART(name, n_) (name = at, at += ((n_) + 15) / 16 * 16)
   PART(s->x, m * width);
-  PART(s->h, m * width);
   PART(s->q, m * q);
   PART(s->att, m * q);
   PART(s->k, m * kv);
@@ -89,40 +103,34 @@ int nat_stack_room(nat_stack *s, int M, int S) {
   PART(s->gate, m * inner);
   PART(s->up, m * inner);
   PART(s->angle, m * (size_t)n->dim);
-  s->each_h = at;
-  s->each_h_size = (private * width + 15) / 16 * 16;
-  s->each_score = at + T * s->each_h_size;
+  s->each_score = at;
   s->each_score_size = (group + 15) / 16 * 16;
-  return 0;
+  note(s, M);
+  return nat_desk_fit(nat_pool_desk(s->pool), s->threads, M) ? 0 : -1;
 }
 
-// The normed rows: of few rows each thread makes its own, which is faster than a barrier.
-static const float *normed(nat_stack *s, int thread, int M, const float *gain) {
-  const int width = s->shape.width;
-  int from = 0, to = M;
-  float *h = s->each_h + (size_t)thread * s->each_h_size;
-  if (M > NORM_EACH) {
-    h = s->h;
-    nat_share(M, thread, s->threads, 1, &from, &to);
-  }
-  for (int m = from; m < to; m++) s->kernels->rmsnorm(s->x + (size_t)m * width, gain, width, s->shape.eps, h + (size_t)m * width);
-  if (M > NORM_EACH) nat_pool_barrier(s->pool);
-  return h;
+// The key heads of a thread: as many at a time as the rows of q, k and v can be cut at.
+static void heads_of(const nat_stack *s, const nat_layer *l, int thread, int *from, int *to) {
+  const nat_shape *n = &s->shape;
+  const int D = n->dim, group = n->heads / n->kv;
+  int step = 1;
+  while (step < n->kv && (step * D % nat_grain(&l->k) || step * D % nat_grain(&l->v) || step * group * D % nat_grain(&l->q))) step *= 2;
+  nat_share(n->kv, thread, s->threads, step, from, to);
 }
 
-// Queries, keys and values of key heads from … to, and their attention.
-static void attention(nat_stack *s, int layer, const float *h, int thread, int M) {
+// Queries, keys and values of a thread's key heads, and their attention.
+static void attention(nat_stack *s, int layer, const nat_work *j, int M) {
   const nat_layer *l = &s->layer[layer];
   const nat_kernels *f = s->kernels;
   const nat_shape *n = &s->shape;
   const int D = n->dim, group = n->heads / n->kv, Q = n->heads * D, KV = n->kv * D;
   int from, to;
-  nat_share(n->kv, thread, s->threads, 1, &from, &to);
-  if (from == to) return;
-  f->matmul(&l->q, from * group * D, to * group * D, h, n->width, M, s->q, Q, 0);
-  f->matmul(&l->k, from * D, to * D, h, n->width, M, s->k, KV, 0);
-  f->matmul(&l->v, from * D, to * D, h, n->width, M, s->v, KV, 0);
-  float *score = s->each_score + (size_t)thread * s->each_score_size;
+  heads_of(s, l, j->thread, &from, &to);
+  nat_input x = {.x = s->x, .ldx = n->width, .M = M, .gain = l->input_norm, .eps = n->eps};
+  nat_product(j, &x, &l->q, from * group * D, to * group * D, s->q, Q, 0);
+  nat_product(j, &x, &l->k, from * D, to * D, s->k, KV, 0);
+  nat_product(j, &x, &l->v, from * D, to * D, s->v, KV, 0);
+  float *score = s->each_score + (size_t)j->thread * s->each_score_size;
   for (int m = 0; m < M; m++) {
     const float *cosine = s->angle + (size_t)m * D, *sine = cosine + D / 2;
     nat_cache *cache = s->cache[s->of[m].sequence];
@@ -144,12 +152,31 @@ static void attention(nat_stack *s, int layer, const float *h, int thread, int M
   }
 }
 
-// nat_stack_pass maps s->x [M, width] through all layers, on each thread of the pool's job; s->of says which row of
-// which sequence each one is. The final norm is the caller's.
-void nat_stack_pass(nat_stack *s, int thread, int M) {
-  const nat_kernels *f = s->kernels;
+// A thread's columns of silu(gate)·up.
+static void gate_up(nat_stack *s, const nat_layer *l, const nat_work *j, int M) {
   const nat_shape *n = &s->shape;
   int from, to;
+  nat_rows_of(&l->gate, &l->up, j->thread, s->threads, &from, &to);
+  nat_input x = {.x = s->x, .ldx = n->width, .M = M, .gain = l->post_norm, .eps = n->eps};
+  nat_product(j, &x, &l->gate, from, to, s->gate, n->inner, 0);
+  nat_product(j, &x, &l->up, from, to, s->up, n->inner, 0);
+  for (int m = 0; m < M; m++)
+    s->kernels->swiglu(s->gate + (size_t)m * n->inner + from, s->up + (size_t)m * n->inner + from, to - from);
+}
+
+// x += from·Wᵀ, a thread's columns of it.
+static void onto(nat_stack *s, const nat_work *j, const nat_matrix *w, const float *from, int M) {
+  nat_input x = {.x = from, .ldx = w->cols, .M = M};
+  int r0, r1;
+  nat_rows_of(w, w, j->thread, s->threads, &r0, &r1);
+  nat_product(j, &x, w, r0, r1, s->x, s->shape.width, 1);
+}
+
+// nat_stack_pass maps s->x [M, width] through all layers, on each thread of the pool's job; s->of says which row of
+// which sequence each one is. The final norm is the caller's.
+void nat_stack_pass(nat_stack *s, const nat_work *j, int M) {
+  const nat_shape *n = &s->shape;
+  const int thread = j->thread;
   nat_lap(s, thread, NAT_OUTSIDE);
   for (int i = thread; i < M; i += s->threads) {
     for (int d = 0; d < n->dim / 2; d++) {
@@ -161,29 +188,27 @@ void nat_stack_pass(nat_stack *s, int thread, int M) {
   nat_pool_barrier(s->pool);
   for (int i = 0; i < n->layers; i++) {
     const nat_layer *l = &s->layer[i];
-    attention(s, i, normed(s, thread, M, l->input_norm), thread, M);
-    nat_share(n->width, thread, s->threads, 16, &from, &to);
+    int from, to;
+    attention(s, i, j, M);
+    nat_rows_of(&l->o, &l->o, thread, s->threads, &from, &to);
     nat_fetch(&l->o, from);
     nat_pool_barrier(s->pool);
     nat_lap(s, thread, NAT_QKV);
-    f->matmul(&l->o, from, to, s->att, n->heads * n->dim, M, s->x, n->width, 1);
-    nat_share(n->inner, thread, s->threads, 16, &from, &to);
+    onto(s, j, &l->o, s->att, M);
+    nat_rows_of(&l->gate, &l->up, thread, s->threads, &from, &to);
     nat_fetch(&l->gate, from);
     nat_pool_barrier(s->pool);
     nat_lap(s, thread, NAT_O);
 
-    const float *h = normed(s, thread, M, l->post_norm);
-    f->matmul(&l->gate, from, to, h, n->width, M, s->gate, n->inner, 0);
-    f->matmul(&l->up, from, to, h, n->width, M, s->up, n->inner, 0);
-    for (int m = 0; m < M; m++) f->swiglu(s->gate + (size_t)m * n->inner + from, s->up + (size_t)m * n->inner + from, to - from);
-    nat_share(n->width, thread, s->threads, 16, &from, &to);
+    gate_up(s, l, j, M);
+    nat_rows_of(&l->down, &l->down, thread, s->threads, &from, &to);
     nat_fetch(&l->down, from);
     nat_pool_barrier(s->pool);
     nat_lap(s, thread, NAT_GATE_UP);
-    f->matmul(&l->down, from, to, s->gate, n->inner, M, s->x, n->width, 1);
+    onto(s, j, &l->down, s->gate, M);
     if (i + 1 < n->layers) {
-      nat_share(n->kv, thread, s->threads, 1, &from, &to);
-      nat_fetch(&s->layer[i + 1].q, from * (n->heads / n->kv) * n->dim);
+      heads_of(s, l + 1, thread, &from, &to);
+      nat_fetch(&l[1].q, from * (n->heads / n->kv) * n->dim);
     }
     nat_pool_barrier(s->pool);
     nat_lap(s, thread, NAT_DOWN);
@@ -201,8 +226,9 @@ typedef struct {
 } pass;
 
 static void pass_job(void *arg, int thread, int threads) {
-  (void)threads;
-  nat_stack_pass(((pass *)arg)->s, thread, ((pass *)arg)->M);
+  pass *p = arg;
+  nat_work j = {p->s->pool, nat_pool_desk(p->s->pool), p->s->kernels, thread, threads};
+  nat_stack_pass(p->s, &j, p->M);
 }
 
 // nat_stack_prefill forgets all sequences and reads rows[b] rows of each new one, x [Σ rows, width]; out

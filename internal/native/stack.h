@@ -2,9 +2,7 @@
 #ifndef QAKD_STACK_H
 #define QAKD_STACK_H
 
-#include "native.h"
-
-enum { NORM_EACH = 8 }; // rows of a pass up to which each thread norms all of them
+#include "product.h"
 
 // The keys and values of one sequence: [layer][key head][2][room][dim] of the shape's cache kind.
 typedef struct {
@@ -30,11 +28,13 @@ struct nat_stack {
   // The work of one pass, all in one piece of memory: [rows, ·].
   float *work;
   size_t work_size;
-  float *x, *h, *q, *att, *k, *v, *gate, *up, *angle;
-  float *each_h, *each_score; // of each thread
-  size_t each_h_size, each_score_size;
+  float *x, *q, *att, *k, *v, *gate, *up, *angle;
+  float *each_score; // of each thread
+  size_t each_score_size;
   nat_place *of; // [rows]
   int of_size;
+
+  int noted; // rows of a pass for which the desk has been fitted
 
   double spent[NAT_PHASES], clock; // seconds of thread 0
 };
@@ -43,7 +43,7 @@ struct nat_stack {
 void nat_lap(nat_stack *s, int thread, int phase);
 
 int nat_stack_room(nat_stack *s, int M, int S);
-void nat_stack_pass(nat_stack *s, int thread, int M);
+void nat_stack_pass(nat_stack *s, const nat_work *j, int M);
 void nat_stack_final(nat_stack *s, int m, float *out);
 
 int nat_caches_begin(nat_stack *s, const int32_t *rows, int sequences);

@@ -1,0 +1,188 @@
+package lattice
+
+// #cgo CFLAGS: -O3 -Wall -Wno-psabi
+// #cgo LDFLAGS: -lm
+// #include "lattice.h"
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// Rule derives a scale from the weights that share it; the numbers are those of quant.ScaleMethod.
+type Rule int
+
+// Weight is a weight [n, k] as it is quantized.
+type Weight struct {
+	W          []float32
+	K, Width   int64 // of a row, and of a unit
+	QMin, QMax int32
+	Symmetric  bool
+}
+
+// Units is the number of scales.
+func (w Weight) Units() int64 { return int64(len(w.W)) / w.Width }
+
+// Set is a set of kernels.
+type Set struct{ k *C.lat_kernels }
+
+// Kernels names the sets that this CPU can run, the slowest first.
+func Kernels() (names []string) {
+	for i := 0; C.lat_kernels_at(C.int(i)) != nil; i++ {
+		names = append(names, C.GoString(C.lat_kernels_at(C.int(i)).name))
+	}
+	return names
+}
+
+// SetOf is the set of that name; "" is the fastest.
+func SetOf(name string) (Set, error) {
+	names := Kernels()
+	if name == "" {
+		name = names[len(names)-1]
+	}
+	i := slices.Index(names, name)
+	if i < 0 {
+		return Set{}, fmt.Errorf("lattice: kernels %q, want one of %s (those that this CPU can run)", name, strings.Join(names, ", "))
+	}
+	return Set{C.lat_kernels_at(C.int(i))}, nil
+}
+
+// Threads is the number of goroutines that share the work, 0 for one a CPU.
+var Threads atomic.Int64
+
+// parallel calls f on pieces of 0...n of the given size.
+func parallel(n, size int64, f func(from, to C.long)) {
+	workers := Threads.Load()
+	if workers == 0 {
+		workers = int64(runtime.GOMAXPROCS(0))
+	}
+	if workers = min(workers, (n+size-1)/size); workers <= 1 {
+		f(0, C.long(n))
+		return
+	}
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range workers {
+		wait.Go(func() {
+			for {
+				from := next.Add(size) - size
+				if from >= n {
+					return
+				}
+				f(C.long(from), C.long(min(from+size, n)))
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// piece is the number of units that make about 64k weights.
+func (w Weight) piece() int64 { return max(1, (1<<16)/w.Width) }
+
+func (w Weight) c(pin *runtime.Pinner) C.lat_weight {
+	p := unsafe.SliceData(w.W)
+	pin.Pin(p)
+	symmetric := C.int(0)
+	if w.Symmetric {
+		symmetric = 1
+	}
+	return C.lat_weight{
+		w: (*C.float)(p), k: C.long(w.K), width: C.long(w.Width), qmin: C.int(w.QMin), qmax: C.int(w.QMax), symmetric: symmetric,
+	}
+}
+
+func floats(v []float32) *C.float { return (*C.float)(unsafe.SliceData(v)) }
+func ints(v []int32) *C.int32_t   { return (*C.int32_t)(unsafe.SliceData(v)) }
+func bytes(v []byte) *C.uint8_t   { return (*C.uint8_t)(unsafe.SliceData(v)) }
+
+// Nearest fills in the units' scales (and zero points, of an asymmetric scheme) by a rule, and the codes [n, k] unless codes
+// is nil. It answers with the index of a value that is not finite, or -1.
+func (s Set) Nearest(w Weight, rule Rule, scale []float32, zero []int32, codes []byte) int64 {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	cw, bad := w.c(&pin), atomic.Int64{}
+	bad.Store(-1)
+	parallel(w.Units(), w.piece(), func(from, to C.long) {
+		at := int64(C.lat_nearest(s.k, &cw, C.int(rule), from, to, floats(scale), ints(zero), bytes(codes)))
+		for was := bad.Load(); at >= 0 && (was < 0 || at < was) && !bad.CompareAndSwap(was, at); was = bad.Load() {
+		}
+	})
+	return bad.Load()
+}
+
+// Codes fills in the codes [n, k] under given scales and zero points (nil of a symmetric scheme).
+func (s Set) Codes(w Weight, scale []float32, zero []int32, codes []byte) {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	cw := w.c(&pin)
+	parallel(w.Units(), w.piece(), func(from, to C.long) {
+		C.lat_codes(s.k, &cw, floats(scale), ints(zero), from, to, bytes(codes))
+	})
+}
+
+// Residual fills in d [n, k] = value(w·s)/s - w, where each unit of w·s is rounded to nearest by a rule; s [k] is positive.
+// Units must not be longer than a row.
+func (s Set) Residual(w Weight, rule Rule, scale, d []float32) {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	cw := w.c(&pin)
+	parallel(int64(len(w.W))/w.K, max(1, (1<<15)/w.K), func(from, to C.long) {
+		C.lat_residual(s.k, &cw, C.int(rule), floats(scale), from, to, floats(d))
+	})
+}
+
+// Search says what a search tries, and how errors count.
+type Search struct {
+	H                []float64 // [k], how much each column's errors count
+	Blocks           []float32 // [k/Width, Width, Width], a quadratic form in its place; or nil
+	Points           int       // clip ranges, from GridMax down to GridMin as a share of the one that clips nothing
+	GridMin, GridMax float64
+}
+
+// Search fills in the scales and zero points of least weighted squared error. The rules' are among the candidates.
+func (s Set) Search(w Weight, how Search, scale []float32, zero []int32) {
+	var mean float64
+	for _, h := range how.H {
+		mean += h / float64(len(how.H))
+	}
+	h32 := make([]float32, len(how.H))
+	for i, h := range how.H {
+		h32[i] = float32(h / mean)
+	}
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(unsafe.SliceData(how.H))
+	pin.Pin(unsafe.SliceData(h32))
+	if how.Blocks != nil {
+		pin.Pin(unsafe.SliceData(how.Blocks))
+	}
+	c := C.lat_search{
+		w: w.c(&pin), h: (*C.double)(unsafe.SliceData(how.H)), h32: floats(h32), blocks: floats(how.Blocks),
+		points: C.int(how.Points), grid_min: C.double(how.GridMin), grid_max: C.double(how.GridMax),
+	}
+	parallel(w.Units(), w.piece(), func(from, to C.long) { C.lat_search_units(s.k, &c, from, to, floats(scale), ints(zero)) })
+}
+
+// HalfQuadratic are the parameters of HQQ; see pkg/calib.
+type HalfQuadratic struct {
+	P, Beta, Growth float64
+	Rounds, Starts  int
+	Least           float64 // share of the range that the last start keeps
+}
+
+// HQQ fills in scales and zero points of an asymmetric scheme.
+func (s Set) HQQ(w Weight, how HalfQuadratic, scale []float32, zero []int32) {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	c := C.lat_hqq{
+		w: w.c(&pin), p: C.double(how.P), beta: C.double(how.Beta), growth: C.double(how.Growth),
+		rounds: C.int(how.Rounds), starts: C.int(how.Starts), least: C.double(how.Least),
+	}
+	parallel(w.Units(), w.piece(), func(from, to C.long) { C.lat_hqq_units(s.k, &c, from, to, floats(scale), ints(zero)) })
+}

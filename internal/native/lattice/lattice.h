@@ -1,0 +1,98 @@
+// The interface between the C files of this package, and to Go.
+#ifndef QAKD_LATTICE_H
+#define QAKD_LATTICE_H
+
+#include <stdint.h>
+
+// The bits of package quant, whatever the instructions: no contraction into FMA.
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#else
+#pragma GCC optimize("fp-contract=off")
+#endif
+
+// Rules that derive a scale from the weights that share it; the numbers of quant.ScaleMethod.
+enum { LAT_ABSMAX, LAT_ABSMAX_HALF, LAT_SIGNED_MAX, LAT_MIN_MAX };
+
+// A weight [n, k], row after row, whose units of width consecutive values share a scale (and a zero point).
+typedef struct {
+  const float *w;
+  long k, width;
+  int qmin, qmax, symmetric;
+} lat_weight;
+
+// The search for the scales with the least weighted squared error. h, or its float32 copy divided by its mean, is how much
+// the columns count; blocks, where not NULL, are the matrices [k/width, width, width] of a quadratic form in their place.
+typedef struct {
+  lat_weight w;
+  const double *h;
+  const float *h32, *blocks;
+  int points;
+  double grid_min, grid_max;
+} lat_search;
+
+// One block of GPTQ: columns at … at+b of the permuted order. u [b, b] (row stride ldu) is the block of the Cholesky factor
+// on its diagonal; earlier, where not NULL, [n, b] is what the blocks before take away. err [n, k] receives the errors.
+typedef struct {
+  const float *w;        // [n, k] in the permuted order
+  const float *u, *earlier;
+  long k, ldu, at, b;
+  const int64_t *column, *unit; // [b] where each column of the block was; row r has scale[r·units + unit] there
+  const float *scale;
+  const int32_t *zero; // or NULL
+  long units;          // 0: one for all rows
+  int qmin, qmax;
+  float *err;
+  uint8_t *codes; // [n, k] in the first order, q - qmin
+} lat_gptq;
+
+// One step of rounding by signed gradients. g [n, k], NULL at the first, is (w - value)·H: what is subtracted from the
+// offsets v and factors lo and hi is step·sign of its slopes. Then d [n, k] = w - value and the codes are made anew.
+typedef struct {
+  lat_weight w;
+  const float *g;
+  float step, most;    // the factors stay within 1 - most … 1 + most
+  float *v, *lo, *hi;  // [n, k], [units], [units]
+  float *d, *scale;    // [n, k], [units]
+  int32_t *zero;       // [units] or NULL
+  uint8_t *codes;
+} lat_round;
+
+// Half-quadratic fitting of scales and zero points.
+typedef struct {
+  lat_weight w;
+  double p, beta, growth; // |e|^p; beta is multiplied by growth after each round
+  int rounds, starts;
+  double least;           // starts are ranges from 1 down to this share of the whole
+} lat_hqq;
+
+// A set of kernels for one kind of CPU. Each works on the units, or rows, from … to-1.
+typedef struct {
+  const char *name;
+  // Scales and zero points by a rule, and codes q - qmin where not NULL; the index of a value that is not finite, or -1.
+  long (*nearest)(const lat_weight *w, int rule, long from, long to, float *scale, int32_t *zero, uint8_t *codes);
+  // d = value(w·s)/s - w for rows of w, s [k], each unit rounded to nearest by a rule.
+  void (*residual)(const lat_weight *w, int rule, const float *s, long from, long to, float *d);
+  // Codes q - qmin under given scales.
+  void (*codes)(const lat_weight *w, const float *scale, const int32_t *zero, long from, long to, uint8_t *codes);
+  void (*search)(const lat_search *s, long from, long to, float *scale, int32_t *zero);
+  void (*gptq)(const lat_gptq *g, long from, long to);
+  void (*round)(const lat_round *r, long from, long to);
+  void (*hqq)(const lat_hqq *q, long from, long to, float *scale, int32_t *zero);
+} lat_kernels;
+
+extern const lat_kernels lat_portable;
+#if defined(__x86_64__)
+extern const lat_kernels lat_avx2, lat_avx512;
+#endif
+// Go calls no function pointers.
+long lat_nearest(const lat_kernels *k, const lat_weight *w, int rule, long from, long to, float *scale, int32_t *zero, uint8_t *codes);
+void lat_residual(const lat_kernels *k, const lat_weight *w, int rule, const float *s, long from, long to, float *d);
+void lat_codes(const lat_kernels *k, const lat_weight *w, const float *scale, const int32_t *zero, long from, long to, uint8_t *codes);
+void lat_search_units(const lat_kernels *k, const lat_search *s, long from, long to, float *scale, int32_t *zero);
+void lat_hqq_units(const lat_kernels *k, const lat_hqq *q, long from, long to, float *scale, int32_t *zero);
+void lat_gptq_rows(const lat_kernels *k, const lat_gptq *g, long from, long to);
+void lat_round_units(const lat_kernels *k, const lat_round *r, long from, long to);
+const lat_kernels *lat_kernels_at(int i); // those that this CPU can run, slowest first; NULL after the last
+
+#endif

@@ -1,0 +1,77 @@
+package lattice
+
+// #include "lattice.h"
+import "C"
+
+import (
+	"runtime"
+	"unsafe"
+)
+
+// Block is one block of GPTQ's columns, At … At+len(Column)-1 of the permuted order. Pointers are to float32 outside Go's
+// memory.
+type Block struct {
+	N, K    int64          // of the weight
+	W       unsafe.Pointer // [N, K] in the permuted order
+	U       unsafe.Pointer // [b, b] upper, of the Cholesky factor, row stride LDU
+	LDU     int64
+	Earlier unsafe.Pointer // [N, b], what the blocks before take away; nil for the first
+	Err     unsafe.Pointer // [N, K], receives the errors
+	At      int64
+	Column  []int64 // where each column of the block was
+	Unit    []int64 // row r has the scale r·Units + Unit there
+	Units   int64   // scales in a row; 0: one for all rows
+	Scale   []float32
+	Zero    []int32 // nil of a symmetric scheme
+	QMin    int32
+	QMax    int32
+	Codes   []byte // [N, K] in the first order
+}
+
+// GPTQ quantizes the block's columns one after the other, each error moved to the columns of the block behind it.
+func (s Set) GPTQ(b Block) {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	for _, p := range []any{unsafe.SliceData(b.Column), unsafe.SliceData(b.Unit), unsafe.SliceData(b.Scale), unsafe.SliceData(b.Codes)} {
+		pin.Pin(p)
+	}
+	if b.Zero != nil {
+		pin.Pin(unsafe.SliceData(b.Zero))
+	}
+	c := C.lat_gptq{
+		w: (*C.float)(b.W), u: (*C.float)(b.U), earlier: (*C.float)(b.Earlier), k: C.long(b.K), ldu: C.long(b.LDU), at: C.long(b.At),
+		b: C.long(len(b.Column)), column: (*C.int64_t)(unsafe.SliceData(b.Column)), unit: (*C.int64_t)(unsafe.SliceData(b.Unit)),
+		scale: floats(b.Scale), zero: ints(b.Zero), units: C.long(b.Units), qmin: C.int(b.QMin), qmax: C.int(b.QMax),
+		err: (*C.float)(b.Err), codes: bytes(b.Codes),
+	}
+	parallel(b.N, 64, func(from, to C.long) { C.lat_gptq_rows(s.k, &c, from, to) })
+}
+
+// Rounding is the state of rounding by signed gradients (AutoRound); see pkg/calib. D and G [n, k] are outside Go's memory.
+type Rounding struct {
+	Weight
+	V, Lo, Hi []float32 // offsets [n, k] in -1/2 … 1/2, and the factors of the units' ends
+	Most      float64   // the factors stay within 1 - Most … 1 + Most
+	Scale     []float32
+	Zero      []int32 // nil of a symmetric scheme
+	Codes     []byte
+}
+
+// Step moves offsets and factors by step against the signs of their slopes, g = (w - value)·H of the state before, and
+// makes the state anew: d = w - value. A nil g only does the latter.
+func (s Set) Step(r *Rounding, g unsafe.Pointer, step float64, d unsafe.Pointer) {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	for _, v := range [][]float32{r.V, r.Lo, r.Hi, r.Scale} {
+		pin.Pin(unsafe.SliceData(v))
+	}
+	pin.Pin(unsafe.SliceData(r.Codes))
+	if r.Zero != nil {
+		pin.Pin(unsafe.SliceData(r.Zero))
+	}
+	c := C.lat_round{
+		w: r.c(&pin), g: (*C.float)(g), step: C.float(step), most: C.float(r.Most), v: floats(r.V), lo: floats(r.Lo), hi: floats(r.Hi),
+		d: (*C.float)(d), scale: floats(r.Scale), zero: ints(r.Zero), codes: bytes(r.Codes),
+	}
+	parallel(r.Units(), r.piece(), func(from, to C.long) { C.lat_round_units(s.k, &c, from, to) })
+}
