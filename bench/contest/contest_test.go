@@ -19,16 +19,16 @@ func turns(ms ...float64) func(context.Context) (float64, error) {
 // The first round does not count, of the others the best does, and the ratio says how many times better ours is.
 func TestBestOfRounds(t *testing.T) {
 	rows, err := contest.Run(context.Background(), &strings.Builder{}, []contest.Contest{
-		{"a", 2, turns(1, 8, 4), turns(1, 12, 9)},
-		{"b", 2, turns(9, 10, 11), turns(9, 30, 19.9)},
-	}, 2)
+		{Name: "a", Goal: 2, Ours: turns(1, 8, 4, 4), Rival: turns(1, 9, 12, 9)},
+		{Name: "b", Goal: 2, Ours: turns(9, 10, 11, 10), Rival: turns(9, 30, 19.9, 25), Note: "no AMX"},
+	}, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := rows[0]; r != (contest.Row{"a", 4, 9, 2.25, 2, true}) {
+	if r := rows[0]; r != (contest.Row{"a", 4, 9, 2.25, 2, true, ""}) {
 		t.Errorf("row %+v", r)
 	}
-	if r := rows[1]; r != (contest.Row{"b", 10, 19.9, 1.99, 2, false}) {
+	if r := rows[1]; r != (contest.Row{"b", 10, 19.9, 1.99, 2, false, "no AMX; disturbed: rival mostly took 1.3× its best"}) {
 		t.Errorf("row %+v", r)
 	}
 	path := filepath.Join(t.TempDir(), "x.json")

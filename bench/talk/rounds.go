@@ -21,14 +21,14 @@ func rounds(ctx context.Context, o options, us *ours, them *rival) (result, erro
 		if err := ctx.Err(); err != nil {
 			return best, err
 		}
-		watch := watchMachine(them.PID())
+		watch := contest.WatchMachine(them.PID())
 		a, b, err := round(ctx, o, us, them, i)
 		if err != nil {
 			return best, err
 		}
-		others := watch.others()
+		others := watch.Others()
 		note := ""
-		if others > quiet {
+		if others > contest.Quiet {
 			note = "  disturbed: others used " + fmt.Sprintf("%.0f %% of the machine", 100*others)
 		}
 		if i == 0 {

@@ -1,4 +1,4 @@
-package main
+package contest
 
 import (
 	"fmt"
@@ -9,28 +9,29 @@ import (
 	"time"
 )
 
-// quiet is the part of the machine that others may use in an undisturbed round.
-const quiet = 0.06
+// Quiet is the part of the machine that others may use in an undisturbed round.
+const Quiet = 0.06
 
 // ticks of /proc are hundredths of a second on every Linux.
 const tick = 10 * time.Millisecond
 
-// watch compares the machine's busy time with that of both sides.
-type watch struct {
+// Watch compares the machine's busy time with that of both sides.
+type Watch struct {
 	pids       []int
 	busy, own  time.Duration
 	began      time.Time
 	unreadable bool
 }
 
-func watchMachine(rival int) *watch {
-	w := &watch{pids: []int{os.Getpid(), rival}, began: time.Now()}
+// WatchMachine begins now; rivals are the processes of the other side.
+func WatchMachine(rivals ...int) *Watch {
+	w := &Watch{pids: append([]int{os.Getpid()}, rivals...), began: time.Now()}
 	w.busy, w.own, w.unreadable = w.now()
 	return w
 }
 
-// others is the part of the machine that other programs used since; 0 where that cannot be read.
-func (w *watch) others() float64 {
+// Others is the part of the machine that other programs used since; 0 where that cannot be read.
+func (w *Watch) Others() float64 {
 	busy, own, unreadable := w.now()
 	if w.unreadable || unreadable {
 		return 0
@@ -39,7 +40,7 @@ func (w *watch) others() float64 {
 	return max(0, float64(busy-w.busy-(own-w.own))/all)
 }
 
-func (w *watch) now() (busy, own time.Duration, unreadable bool) {
+func (w *Watch) now() (busy, own time.Duration, unreadable bool) {
 	b, err := os.ReadFile("/proc/stat")
 	f := strings.Fields(string(b))
 	if err != nil || len(f) < 9 {
