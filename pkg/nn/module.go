@@ -63,8 +63,9 @@ func (p *Param) NumElements() int64 {
 
 // Visitor is shown a tree's parts in order. Nil functions skip their kind.
 type Visitor struct {
-	Param func(*Param)
-	Slot  func(*Slot)
+	Param     func(*Param)
+	Slot      func(*Slot)
+	Embedding func(*Embedding)
 }
 
 // Module is a part of the tree.

@@ -18,6 +18,8 @@ type Config struct {
 	// Overrides give layers that are quantized another scheme; the first that matches counts. One that matches no
 	// quantized layer is an error.
 	Overrides []Override `toml:"overrides"`
+	// Embeddings quantizes embedding tables, weights only.
+	Embeddings EmbeddingConfig `toml:"embeddings"`
 	// Fallback allows another group size where the one asked for does not divide a width (quant.WeightScheme.Fit); the
 	// plan records it. Without it, such a width is an error.
 	Fallback bool `toml:"fallback"`
@@ -62,6 +64,7 @@ func DefaultConfig() Config {
 		Weight:      quant.DefaultWeightScheme(),
 		Activation:  quant.ActivationScheme{Bits: 8, Mode: quant.DynamicToken},
 		Include:     []string{"**"},
+		Embeddings:  EmbeddingConfig{Include: []string{"**"}},
 		Fallback:    true,
 		Init:        quant.SignedMax,
 		LearnScales: true,
@@ -71,7 +74,7 @@ func DefaultConfig() Config {
 
 // Validate reports every violation.
 func (c Config) Validate() error {
-	errs := []error{c.Weight.Validate(), c.Activation.Validate(), patterns("include", c.Include), patterns("exclude", c.Exclude)}
+	errs := []error{c.Weight.Validate(), c.Activation.Validate(), patterns("include", c.Include), patterns("exclude", c.Exclude), c.Embeddings.validate()}
 	if len(c.Include) == 0 {
 		errs = append(errs, fmt.Errorf("qat: include is empty, want at least one pattern such as \"**\""))
 	}

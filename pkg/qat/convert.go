@@ -6,7 +6,7 @@ import (
 	"github.com/qakd/qakd/pkg/nn"
 )
 
-// Convert swaps the packed form into every slot that holds a fake-quantized layer and frees the masters. The outputs in
+// Convert swaps the packed form into every slot and embedding that holds a fake-quantized one and frees the masters. The outputs in
 // evaluation stay the same, bit for bit. On an error, such as a master that is not finite or an input scale that was
 // never set, nothing has been changed. A model without fake-quantized layers is an error.
 func Convert(m nn.Module) error {
@@ -26,8 +26,16 @@ func Convert(m nn.Module) error {
 		}
 		packed[i] = p
 	}
+	tables := nn.Embeddings(m)
+	packedTables, err := packTables(m)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	for _, p := range packedTables {
+		found = found || p != nil
+	}
 	if !found {
-		return errors.New("qat: convert: no projection is fake-quantized; prepare the model first")
+		return errors.New("qat: convert: nothing is fake-quantized; prepare the model first")
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -36,6 +44,12 @@ func Convert(m nn.Module) error {
 		if p != nil {
 			slots[i].P.(*Linear).free()
 			slots[i].P = p
+		}
+	}
+	for i, p := range packedTables {
+		if p != nil {
+			tables[i].T.(*Embedding).free()
+			tables[i].T = p
 		}
 	}
 	return nil

@@ -41,15 +41,18 @@ type quantArgs struct {
 
 const packFormat = "pack-quantized"
 
-// newQuantizationConfig makes one group per distinct scheme, in the order of the layers. A single one targets every
-// Linear that ignore does not name; several name their layers.
-func newQuantizationConfig(layers []LayerPlan, ignore []string) quantizationConfig {
-	type scheme struct {
-		w quant.WeightScheme
-		a quant.ActivationScheme
-	}
-	var order []scheme
-	paths := map[scheme][]string{}
+// tableGroup begins the names of the groups of embeddings: their targets look like those of layers.
+const tableGroup = "embedding_"
+
+// scheme is what a group has in common.
+type scheme struct {
+	w quant.WeightScheme
+	a quant.ActivationScheme
+}
+
+// bySchemes sorts layers into their distinct schemes, in the order of the layers.
+func bySchemes(layers []LayerPlan) (order []scheme, paths map[scheme][]string) {
+	paths = map[scheme][]string{}
 	for _, l := range layers {
 		s := scheme{l.Weight, l.Activation}
 		if paths[s] == nil {
@@ -57,6 +60,13 @@ func newQuantizationConfig(layers []LayerPlan, ignore []string) quantizationConf
 		}
 		paths[s] = append(paths[s], l.Path)
 	}
+	return order, paths
+}
+
+// newQuantizationConfig makes one group per distinct scheme, in the order of the layers. A single one targets every
+// Linear that ignore does not name; several name their layers. Embeddings have groups of their own, which name them.
+func newQuantizationConfig(layers, tables []LayerPlan, ignore []string) quantizationConfig {
+	order, paths := bySchemes(layers)
 	cfg := quantizationConfig{
 		Method: "compressed-tensors", Format: packFormat, Status: "compressed",
 		Groups: map[string]configGroup{}, Ignore: append([]string{}, ignore...),
@@ -69,6 +79,10 @@ func newQuantizationConfig(layers []LayerPlan, ignore []string) quantizationConf
 		cfg.Groups[fmt.Sprintf("group_%d", i)] = configGroup{
 			Targets: targets, Weights: weightArgs(s.w), InputActivations: activationArgs(s.a), Format: packFormat,
 		}
+	}
+	order, paths = bySchemes(tables)
+	for i, s := range order {
+		cfg.Groups[fmt.Sprintf("%s%d", tableGroup, i)] = configGroup{Targets: paths[s], Weights: weightArgs(s.w), Format: packFormat}
 	}
 	return cfg
 }
@@ -168,6 +182,9 @@ func (q *quantizationConfig) find(path string) *configGroup {
 	var byClass *configGroup
 	for _, name := range slices.Sorted(maps.Keys(q.Groups)) {
 		g := q.Groups[name]
+		if g.forTables(name) {
+			continue
+		}
 		for _, t := range g.Targets {
 			if ok, _ := targets(t, path); ok {
 				return &g
@@ -178,6 +195,27 @@ func (q *quantizationConfig) find(path string) *configGroup {
 		}
 	}
 	return byClass
+}
+
+// forTables tells whether a group is one of embeddings.
+func (g configGroup) forTables(name string) bool {
+	return strings.HasPrefix(name, tableGroup) || slices.Contains(g.Targets, "Embedding")
+}
+
+// findTable is the group of the embedding at path, or nil when the configuration leaves it alone.
+func (q *quantizationConfig) findTable(path string) *configGroup {
+	for _, name := range slices.Sorted(maps.Keys(q.Groups)) {
+		g := q.Groups[name]
+		if !g.forTables(name) {
+			continue
+		}
+		for _, t := range g.Targets {
+			if ok, _ := targets(t, path); ok || t == "Embedding" && !slices.Contains(q.Ignore, path) {
+				return &g
+			}
+		}
+	}
+	return nil
 }
 
 // targets tells whether an entry of targets or ignore names path; "re:" expressions match from its start, as Python's

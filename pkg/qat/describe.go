@@ -2,6 +2,7 @@ package qat
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/qakd/qakd/pkg/ckpt"
@@ -30,6 +31,7 @@ func Kind(dir string) (string, error) {
 type Folder struct {
 	Kind   string      `json:"kind"`   // "float", "student" (fake-quantized) or "packed"
 	Layers []LayerPlan `json:"layers"` // the quantized ones, in the order of their names (packed) or of the tree (student)
+	Tables []LayerPlan `json:"tables"` // embeddings likewise
 }
 
 // Describe says how the layers of a checkpoint folder are quantized, from its headers and settings alone: weights are
@@ -59,6 +61,13 @@ func Describe(dir string) (*Folder, error) {
 		if !strings.HasSuffix(info.Name, ".weight_shape") {
 			continue
 		}
+		if t, err := storedTable(src, info, q); t != nil || err != nil {
+			if err != nil {
+				return nil, fmt.Errorf("qat: %s: %w", dir, err)
+			}
+			f.Tables = append(f.Tables, t.plan)
+			continue
+		}
 		s, err := storedSlot(src, info, q)
 		if err != nil {
 			return nil, fmt.Errorf("qat: %s: %w", dir, err)
@@ -68,9 +77,32 @@ func Describe(dir string) (*Folder, error) {
 	return f, nil
 }
 
+// storedTable declares the embedding that a weight_shape stands for, nil for that of a layer.
+func storedTable(src *ckpt.Reader, info ckpt.Info, q *quantizationConfig) (*PackedEmbedding, error) {
+	path := strings.TrimSuffix(info.Name, ".weight_shape")
+	g := q.findTable(path)
+	if g == nil || slices.Contains(g.Targets, "Embedding") && !strings.Contains(path, "embed") { // a class names no layer
+		return nil, nil
+	}
+	shape, err := storedShape(src, path)
+	if err != nil {
+		return nil, err
+	}
+	return packedTableAt(nn.NewEmbedding(path, shape[0], shape[1]), g, src)
+}
+
 func describeStudent(st *student, src *ckpt.Reader) (*Folder, error) {
 	f := &Folder{Kind: "student"}
-	for _, l := range st.Layers {
+	var err error
+	if f.Layers, err = describeStored(st.Layers, src); err != nil {
+		return nil, err
+	}
+	f.Tables, err = describeStored(st.Tables, src)
+	return f, err
+}
+
+func describeStored(layers []studentLayer, src *ckpt.Reader) (plans []LayerPlan, err error) {
+	for _, l := range layers {
 		info, ok := src.Info(l.Path + ".weight")
 		if !ok || len(info.Shape) != 2 {
 			return nil, fmt.Errorf("qat: %s: %s names %q, whose weight is %v in the checkpoint, want [out, in]", src.Header().Path, studentFile, l.Path, info.Shape)
@@ -79,7 +111,7 @@ func describeStudent(st *student, src *ckpt.Reader) (*Folder, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.Layers = append(f.Layers, plan)
+		plans = append(plans, plan)
 	}
-	return f, nil
+	return plans, nil
 }

@@ -226,9 +226,12 @@ func (l *Linear) setQParams(p quant.QParams) error {
 	return l.setMaster(l.Zero, zeros)
 }
 
-func (l *Linear) setMaster(p *nn.Param, v []float32) error {
+func (l *Linear) setMaster(p *nn.Param, v []float32) error { return setMaster(p, l.W.T, v) }
+
+// setMaster gives p the values v, on w's device.
+func setMaster(p *nn.Param, w *ts.Tensor, v []float32) error {
 	return tensor.Run(func(s *tensor.Scope) error {
-		device, err := l.W.T.Device()
+		device, err := w.Device()
 		if err != nil {
 			return err
 		}

@@ -49,12 +49,68 @@ func FromCheckpoint(m nn.Module, dir string) error {
 		}
 		layers[s] = p
 	}
+	tables := map[*nn.Embedding]nn.Table{}
+	for _, e := range nn.Embeddings(m) {
+		g := q.findTable(e.Path)
+		if _, packed := src.Info(e.Path + ".weight_packed"); g == nil || !packed {
+			continue
+		}
+		t, err := packedTableAt(e, g, src)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("qat: %s: %w", dir, err))
+			continue
+		}
+		tables[e] = t
+	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	for s, p := range layers {
 		swap(s, p)
 	}
+	for e, t := range tables {
+		swapTable(e, t)
+	}
+	return nil
+}
+
+// packedTableAt declares the packed table of an embedding, with the dtype that the file has for its scales.
+func packedTableAt(e *nn.Embedding, g *configGroup, src *ckpt.Reader) (*PackedEmbedding, error) {
+	w, a, err := g.schemes()
+	if err != nil {
+		return nil, err
+	}
+	plan, err := exactTable(e, w, a)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newPackedEmbedding(plan)
+	if err != nil {
+		return nil, err
+	}
+	if err := storedScale(t.Scale, src); err != nil {
+		return nil, err
+	}
+	if _, ok := src.Info(t.Shape.Name); !ok {
+		return t, nil
+	}
+	shape, err := storedShape(src, e.Path)
+	if err == nil && (shape[0] != plan.Out || shape[1] != plan.In) {
+		err = fmt.Errorf("tensor %q is %v, want %v", t.Shape.Name, shape, e.W.Shape)
+	}
+	return t, err
+}
+
+// storedScale gives a scale the float dtype that it has in the file.
+func storedScale(p *nn.Param, src *ckpt.Reader) error {
+	info, ok := src.Info(p.Name)
+	if !ok {
+		return nil // nn.Load lists everything that is missing
+	}
+	if info.DType != "BF16" && info.DType != "F16" && info.DType != "F32" {
+		return fmt.Errorf("tensor %q has dtype %s, want BF16, F16 or F32", p.Name, info.DType)
+	}
+	p.DType = info.DType
 	return nil
 }
 
@@ -101,14 +157,9 @@ func packedSlot(s *nn.Slot, g *configGroup, src *ckpt.Reader) (*Packed, error) {
 		if q == nil {
 			continue
 		}
-		info, ok := src.Info(q.Name)
-		if !ok {
-			continue // nn.Load lists everything that is missing
+		if err := storedScale(q, src); err != nil {
+			return nil, err
 		}
-		if info.DType != "BF16" && info.DType != "F16" && info.DType != "F32" {
-			return nil, fmt.Errorf("tensor %q has dtype %s, want BF16, F16 or F32", q.Name, info.DType)
-		}
-		q.DType = info.DType
 	}
 	if _, ok := src.Info(p.Shape.Name); !ok {
 		return p, nil
@@ -165,15 +216,15 @@ func (st *student) swap(m nn.Module, path string) error {
 			continue
 		}
 		l.uncalibrated = f.Uncalibrated
-		switch f.Masters {
-		case "", "F32":
-		case "BF16":
-			l.W.DType = f.Masters
-		default:
-			errs = append(errs, fmt.Errorf("qat: %s: masters of %s are %q, want F32 or BF16", path, f.Path, f.Masters))
+		if err := f.masters(l.W); err != nil {
+			errs = append(errs, fmt.Errorf("qat: %s: %w", path, err))
 			continue
 		}
 		layers[s] = l
+	}
+	tables, err := st.tables(m)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("qat: %s: %w", path, err))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -181,7 +232,34 @@ func (st *student) swap(m nn.Module, path string) error {
 	for s, l := range layers {
 		swap(s, l)
 	}
+	for e, t := range tables {
+		swapTable(e, t)
+	}
 	return nil
+}
+
+// tables declares the student's embeddings.
+func (st *student) tables(m nn.Module) (map[*nn.Embedding]nn.Table, error) {
+	paths, out := tablesByPath(m), map[*nn.Embedding]nn.Table{}
+	for _, f := range st.Tables {
+		e := paths[f.Path]
+		if e == nil {
+			return nil, fmt.Errorf("the model has no embedding %q", f.Path)
+		}
+		plan, err := exactTable(e, f.Weight, f.Activation)
+		if err != nil {
+			return nil, err
+		}
+		t, err := newEmbedding(plan, f.mode())
+		if err == nil {
+			err = f.masters(t.W)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[e] = t
+	}
+	return out, nil
 }
 
 // LoadLayers reads a folder of SaveLayers: its layers in the order of their names, packed ones and float ones, the

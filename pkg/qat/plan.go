@@ -25,6 +25,7 @@ type LayerPlan struct {
 // Plan is what Prepare does to a model, in the order of its tree.
 type Plan struct {
 	Layers []LayerPlan `json:"layers"`
+	Tables []LayerPlan `json:"tables,omitempty"` // embeddings that are quantized: Out rows, In wide
 	Kept   []string    `json:"kept"`            // projections that stay float
 	Notes  []string    `json:"notes,omitempty"` // configuration without effect
 }
@@ -93,6 +94,7 @@ func NewPlan(m nn.Module, cfg Config) (*Plan, error) {
 		}
 		plan.Layers = append(plan.Layers, l)
 	}
+	errs = append(errs, plan.tables(m, cfg))
 	for _, p := range cfg.Include {
 		if !used[p] {
 			errs = append(errs, fmt.Errorf("qat: include %q matches no projection", p))
@@ -112,6 +114,38 @@ func NewPlan(m nn.Module, cfg Config) (*Plan, error) {
 		return nil, err
 	}
 	return plan, nil
+}
+
+// tables plans the embeddings of m.
+func (p *Plan) tables(m nn.Module, cfg Config) error {
+	if cfg.Embeddings.Bits == 0 {
+		return nil
+	}
+	var errs []error
+	used := map[string]bool{}
+	for _, e := range nn.Embeddings(m) {
+		in, out := matchAny(cfg.Embeddings.Include, e.Path, used), matchAny(cfg.Embeddings.Exclude, e.Path, used)
+		if !in || out {
+			continue
+		}
+		l, err := planLayer(e.Path, e.W.Shape[0], e.W.Shape[1], Config{Weight: cfg.Embeddings.scheme(), Fallback: cfg.Fallback}, nil)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		p.Tables = append(p.Tables, l)
+	}
+	for _, pattern := range cfg.Embeddings.Include {
+		if !used[pattern] {
+			errs = append(errs, fmt.Errorf("qat: embeddings.include %q matches no embedding", pattern))
+		}
+	}
+	for _, pattern := range cfg.Embeddings.Exclude {
+		if !used[pattern] {
+			p.Notes = append(p.Notes, fmt.Sprintf("embeddings.exclude %q matches no embedding", pattern))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func planLayer(path string, out, in int64, cfg Config, overridden map[string]bool) (LayerPlan, error) {

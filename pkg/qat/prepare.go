@@ -11,7 +11,8 @@ import (
 	"github.com/qakd/qakd/pkg/quant"
 )
 
-// Prepare swaps a fake-quantized Linear into every slot that cfg targets, with scales from the weights alone. Weights in
+// Prepare swaps a fake-quantized Linear into every slot that cfg targets, and a fake-quantized Embedding in where it
+// targets tables, with scales from the weights alone. Weights in
 // the masters' dtype move, others are converted and freed. On an error (see NewPlan; also a slot that holds no
 // loaded float layer, a weight that is not finite) nothing has been changed.
 func Prepare(m nn.Module, cfg Config) (*Plan, error) {
@@ -32,8 +33,24 @@ func Prepare(m nn.Module, cfg Config) (*Plan, error) {
 			errs = append(errs, err)
 		}
 	}
+	tables, scales := tablesByPath(m), make([][]float32, len(plan.Tables))
+	for i, p := range plan.Tables {
+		e := tables[p.Path]
+		if e.T != nil || e.W.T == nil {
+			errs = append(errs, fmt.Errorf("qat: embedding %s holds a %T, want a loaded float table", p.Path, e.T))
+			continue
+		}
+		if scales[i], err = initScales(e.W.T, p, cfg.Init); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
+	}
+	for i, p := range plan.Tables {
+		if err := prepareTable(tables[p.Path], p, scales[i], cfg); err != nil {
+			return nil, err
+		}
 	}
 	for i, p := range plan.Layers {
 		s := slots[p.Path]
@@ -42,7 +59,7 @@ func Prepare(m nn.Module, cfg Config) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := l.takeWeight(f, cfg.Masters); err != nil {
+		if err := takeMaster(l.W, f.W, cfg.Masters); err != nil {
 			return nil, fmt.Errorf("qat: %s: %w", p.Path, err)
 		}
 		if err := l.setQParams(params[i]); err != nil {
@@ -53,23 +70,32 @@ func Prepare(m nn.Module, cfg Config) (*Plan, error) {
 	return plan, nil
 }
 
-// takeWeight makes f's weight the master, in the dtype of that name, and leaves f without it.
-func (l *Linear) takeWeight(f *nn.Linear, name string) (err error) {
+// takeMaster makes a float parameter's value that of the master to, in the dtype of that name, and leaves the parameter
+// without it.
+func takeMaster(to, from *nn.Param, name string) (err error) {
 	if name != "" {
-		l.W.DType = masters[name]
+		to.DType = masters[name]
 	}
-	dtype, err := nn.DTypeOf(l.W.DType)
+	dtype, err := nn.DTypeOf(to.DType)
 	if err != nil {
 		return err
 	}
-	if f.W.T.DType() == dtype {
-		l.W.T, f.W.T = f.W.T, nil
-		return tensor.RequireGrad(l.W.T, true)
+	if from.T.DType() == dtype {
+		to.T, from.T = from.T, nil
+		return tensor.RequireGrad(to.T, true)
 	}
-	if l.W.T, err = masterOf(f.W.T, dtype); err == nil {
-		f.W.Set(nil)
+	if to.T, err = masterOf(from.T, dtype); err == nil {
+		from.Set(nil)
 	}
 	return err
+}
+
+func tablesByPath(m nn.Module) map[string]*nn.Embedding {
+	tables := map[string]*nn.Embedding{}
+	for _, e := range nn.Embeddings(m) {
+		tables[e.Path] = e
+	}
+	return tables
 }
 
 func slotsByPath(m nn.Module) map[string]*nn.Slot {

@@ -23,6 +23,7 @@ type SaveOptions struct {
 // SaveResult says what a saved folder holds.
 type SaveResult struct {
 	Layers         int      `json:"layers"`          // quantized
+	Tables         int      `json:"tables"`          // quantized embeddings; they count in Bytes alone
 	Weights        int64    `json:"weights"`         // in them
 	QuantizedBytes int64    `json:"quantized_bytes"` // codes, scales, zero points
 	BitsPerWeight  float64  `json:"bits_per_weight"`
@@ -51,13 +52,13 @@ func SaveCheckpoint(dir string, m nn.Module, opt SaveOptions) (*SaveResult, erro
 		}
 	}
 	res := &SaveResult{}
-	tensors, layers, done, err := checkpointTensors(m, src.dtype, res)
+	tensors, layers, tables, done, err := checkpointTensors(m, src.dtype, res)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	if len(layers) == 0 {
-		return nil, errors.New("qat: save: no projection is quantized; prepare the model first")
+	if len(layers)+len(tables) == 0 {
+		return nil, errors.New("qat: save: nothing is quantized; prepare the model first")
 	}
 	carried, err := src.unknownTo(m)
 	if err != nil {
@@ -66,7 +67,7 @@ func SaveCheckpoint(dir string, m nn.Module, opt SaveOptions) (*SaveResult, erro
 	for _, t := range carried {
 		res.CarriedTensors = append(res.CarriedTensors, t.Name)
 	}
-	cfg, err := src.packedConfig(m, layers, carried)
+	cfg, err := src.packedConfig(m, layers, tables, carried)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func SaveCheckpoint(dir string, m nn.Module, opt SaveOptions) (*SaveResult, erro
 
 // checkpointTensors are the tensors of m in their packed form; dtype gives that of the others ("": as in memory). done
 // frees what was packed for them.
-func checkpointTensors(m nn.Module, dtype func(name string) string, res *SaveResult) (list []ckpt.Tensor, layers []LayerPlan, done func(), err error) {
+func checkpointTensors(m nn.Module, dtype func(name string) string, res *SaveResult) (list []ckpt.Tensor, layers, tables []LayerPlan, done func(), err error) {
 	var frees []func()
 	done = func() {
 		for _, f := range frees {
@@ -107,12 +108,25 @@ func checkpointTensors(m nn.Module, dtype func(name string) string, res *SaveRes
 		tensors, free, err := packedTensors(s)
 		if err != nil {
 			done()
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 		frees, list, layers = append(frees, free), append(list, tensors...), append(layers, p)
 		res.Layers++
 		res.Weights += p.Params
 		res.QuantizedBytes += p.BytesAfter
+	}
+	for _, e := range nn.Embeddings(m) {
+		p, ok := tablePlan(e)
+		if !ok {
+			continue
+		}
+		tensors, free, err := packedTable(e)
+		if err != nil {
+			done()
+			return nil, nil, nil, nil, err
+		}
+		frees, list, tables = append(frees, free), append(list, tensors...), append(tables, p)
+		res.Tables++
 	}
 	res.BitsPerWeight = 8 * float64(res.QuantizedBytes) / float64(max(res.Weights, 1))
 	for _, p := range restParams(m) {
@@ -123,11 +137,11 @@ func checkpointTensors(m nn.Module, dtype func(name string) string, res *SaveRes
 		t, err := nn.Stored(p, to)
 		if err != nil {
 			done()
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 		list = append(list, t)
 	}
-	return list, layers, done, nil
+	return list, layers, tables, done, nil
 }
 
 func writeNote(dir string, missing []string) error {
@@ -143,7 +157,7 @@ func writeNote(dir string, missing []string) error {
 // config.json that holds their quantization_config. An existing folder is replaced.
 func SaveLayers(dir string, m nn.Module) (*SaveResult, error) {
 	res := &SaveResult{}
-	tensors, layers, done, err := checkpointTensors(m, func(string) string { return "" }, res)
+	tensors, layers, tables, done, err := checkpointTensors(m, func(string) string { return "" }, res)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +171,7 @@ func SaveLayers(dir string, m nn.Module) (*SaveResult, error) {
 	if len(layers) == 0 {
 		return nil, errors.New("qat: save: no layer is quantized")
 	}
-	cfg, err := json.MarshalIndent(map[string]any{"quantization_config": newQuantizationConfig(layers, kept)}, "", "  ")
+	cfg, err := json.MarshalIndent(map[string]any{"quantization_config": newQuantizationConfig(layers, tables, kept)}, "", "  ")
 	if err != nil {
 		return nil, err
 	}

@@ -72,6 +72,9 @@ func (s *source) unknownTo(m nn.Module) ([]ckpt.Tensor, error) {
 	for _, slot := range nn.Slots(m) {
 		known[slot.Path+".weight"] = true // a packed layer has it under other names
 	}
+	for _, e := range nn.Embeddings(m) {
+		known[e.Path+".weight"] = true
+	}
 	var out []ckpt.Tensor
 	for _, info := range s.Infos() {
 		if known[info.Name] {
@@ -88,7 +91,7 @@ func (s *source) unknownTo(m nn.Module) ([]ckpt.Tensor, error) {
 
 // packedConfig is the source's config.json with a quantization_config. Float projections and the modules of carried
 // tensors are ignored by it.
-func (s *source) packedConfig(m nn.Module, layers []LayerPlan, carried []ckpt.Tensor) ([]byte, error) {
+func (s *source) packedConfig(m nn.Module, layers, tables []LayerPlan, carried []ckpt.Tensor) ([]byte, error) {
 	var ignore []string
 	for _, slot := range nn.Slots(m) {
 		if _, ok := layerPlan(slot); !ok {
@@ -101,7 +104,7 @@ func (s *source) packedConfig(m nn.Module, layers []LayerPlan, carried []ckpt.Te
 			ignore = append(ignore, entry)
 		}
 	}
-	q, err := json.Marshal(newQuantizationConfig(layers, ignore))
+	q, err := json.Marshal(newQuantizationConfig(layers, tables, ignore))
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ const studentFormat = 1
 type student struct {
 	Format int            `json:"format"`
 	Layers []studentLayer `json:"layers"`
+	Tables []studentLayer `json:"tables,omitempty"` // embeddings
 }
 
 type studentLayer struct {
@@ -55,6 +56,26 @@ func newStudentLayer(l *Linear) studentLayer {
 	return layer
 }
 
+func newStudentTable(e *Embedding) studentLayer {
+	t := studentLayer{Path: e.plan.Path, Weight: e.plan.Weight, LearnScales: e.mode.learn, LSQGradient: e.mode.lsq}
+	if e.W.DType != "F32" {
+		t.Masters = e.W.DType
+	}
+	return t
+}
+
+// masters gives the master of a stored layer the dtype that it has in the file.
+func (l studentLayer) masters(w *nn.Param) error {
+	switch l.Masters {
+	case "", "F32":
+	case "BF16":
+		w.DType = l.Masters
+	default:
+		return fmt.Errorf("masters of %s are %q, want F32 or BF16", l.Path, l.Masters)
+	}
+	return nil
+}
+
 // SaveStudent writes a prepared model as a folder from which training can go on (see the package comment), with the
 // small files of the source beside it: settings and text tokenizer. An existing folder is replaced.
 func SaveStudent(dir string, m nn.Module, opt SaveOptions) error {
@@ -69,8 +90,13 @@ func SaveStudent(dir string, m nn.Module, opt SaveOptions) error {
 			st.Layers = append(st.Layers, newStudentLayer(l))
 		}
 	}
-	if len(st.Layers) == 0 {
-		return errors.New("qat: save: no projection is fake-quantized; prepare the model first")
+	for _, e := range nn.Embeddings(m) {
+		if t, ok := e.T.(*Embedding); ok {
+			st.Tables = append(st.Tables, newStudentTable(t))
+		}
+	}
+	if len(st.Layers)+len(st.Tables) == 0 {
+		return errors.New("qat: save: nothing is fake-quantized; prepare the model first")
 	}
 	tensors, err := studentTensors(m, src)
 	if err != nil {

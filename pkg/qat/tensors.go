@@ -59,6 +59,29 @@ func packedTensors(s *nn.Slot) (list []ckpt.Tensor, done func(), err error) {
 	return list, done, nil
 }
 
+// packedTable is packedTensors of an embedding.
+func packedTable(e *nn.Embedding) (list []ckpt.Tensor, done func(), err error) {
+	p, done := (*PackedEmbedding)(nil), func() {}
+	switch t := e.T.(type) {
+	case *PackedEmbedding:
+		p = t
+	case *Embedding:
+		if p, err = t.Pack(); err != nil {
+			return nil, done, err
+		}
+		done = func() { nn.Close(p) }
+	}
+	for _, q := range p.stored() {
+		t, err := nn.Stored(q, q.DType)
+		if err != nil {
+			done()
+			return nil, func() {}, err
+		}
+		list = append(list, t)
+	}
+	return list, done, nil
+}
+
 // layerPlan is how the slot's layer is quantized; ok is false for a float one.
 func layerPlan(s *nn.Slot) (p LayerPlan, ok bool) {
 	switch l := s.P.(type) {
@@ -70,10 +93,17 @@ func layerPlan(s *nn.Slot) (p LayerPlan, ok bool) {
 	return LayerPlan{}, false
 }
 
-// restParams are the parameters of m that are not weights or scales of a quantized layer: norms, embeddings, biases,
-// float projections, transforms.
+// restParams are the parameters of m that are not weights or scales of a quantized layer or table: norms, float tables,
+// biases, float projections, transforms.
 func restParams(m nn.Module) []*nn.Param {
 	owned := map[*nn.Param]bool{}
+	for _, e := range nn.Embeddings(m) {
+		if _, ok := tablePlan(e); ok {
+			for _, p := range nn.Params(e.T) {
+				owned[p] = true
+			}
+		}
+	}
 	for _, s := range nn.Slots(m) {
 		switch l := s.P.(type) {
 		case *Linear:
