@@ -18,7 +18,49 @@ type Layer struct {
 	Range   MinMax
 	Average MovingAverage
 	Values  Histogram
+	Gram    *Gram     // shared by the layers that read one input; nil unless the configuration needs it
 	squares []float64 // sum of x_k^2, float64, in the order of the batches
+	sizes   []float64 // sum of |x_k|
+	low     []float32 // the smallest and the largest x_k
+	high    []float32
+}
+
+func newLayer(path string, in int64, cfg Config) *Layer {
+	return &Layer{
+		Path: path, In: in, Average: MovingAverage{Constant: cfg.AveragingConstant},
+		squares: make([]float64, in), sizes: make([]float64, in), low: make([]float32, in), high: make([]float32, in),
+	}
+}
+
+// Magnitude is the mean of |x_k| of each input channel, [In].
+func (l *Layer) Magnitude() []float64 {
+	m := make([]float64, len(l.sizes))
+	for i, s := range l.sizes {
+		m[i] = s / float64(l.Tokens)
+	}
+	return m
+}
+
+// Peak is the largest |x_k| of each input channel, [In].
+func (l *Layer) Peak() []float32 {
+	p := make([]float32, len(l.low))
+	for i := range p {
+		p[i] = max(-l.low[i], l.high[i])
+	}
+	return p
+}
+
+// folded is l as it would be with channel k divided by s[k]. Histogram and moving average, which do not tell, are empty.
+func (l *Layer) folded(s []float32) *Layer {
+	f := &Layer{Path: l.Path, In: l.In, Tokens: l.Tokens, Gram: l.Gram}
+	f.Range.N = l.Range.N
+	for k, v := range s {
+		f.squares = append(f.squares, l.squares[k]/float64(v)/float64(v))
+		f.sizes = append(f.sizes, l.sizes[k]/float64(v))
+		f.low, f.high = append(f.low, l.low[k]/v), append(f.high, l.high[k]/v)
+		f.Range.Min, f.Range.Max = min(f.Range.Min, f.low[k]), max(f.Range.Max, f.high[k])
+	}
+	return f
 }
 
 // SecondMoment is the mean of x_k^2 of each input channel, [In].
@@ -50,6 +92,15 @@ type Statistics struct {
 	byPath  map[string]*Layer
 }
 
+// Close frees what lies outside Go's memory.
+func (s *Statistics) Close() {
+	for _, l := range s.Layers {
+		if l.Gram != nil {
+			l.Gram.Close()
+		}
+	}
+}
+
 // Layer finds a layer by its path; nil if it was not a target.
 func (s *Statistics) Layer(path string) *Layer { return s.byPath[path] }
 
@@ -66,6 +117,7 @@ func (s *Statistics) Layer(path string) *Layer { return s.byPath[path] }
 //
 // It is an error when there is no slot or no batch, when an input is not finite (the layer is named), and when a layer
 // has seen fewer than cfg.MinTokens rows (all of them are listed). When ctx ends, its error comes back after the batch.
+// The caller closes the statistics.
 func Collect[B any](ctx context.Context, slots []*nn.Slot, batches iter.Seq2[B, error],
 	forward func(p *Pass, batch B) error, cfg Config) (*Statistics, error) {
 	if err := cfg.Validate(); err != nil {
@@ -83,28 +135,34 @@ func Collect[B any](ctx context.Context, slots []*nn.Slot, batches iter.Seq2[B, 
 			err = col.run(func(p *Pass) error { return forward(p, batch) })
 		}
 		if err != nil {
+			col.stats.Close()
 			return nil, fmt.Errorf("calib: batch %d: %w", col.stats.Batches+1, err)
 		}
 		col.stats.Batches++
 	}
-	return col.stats, col.coverage(cfg.MinTokens)
+	if err := col.coverage(cfg.MinTokens); err != nil {
+		col.stats.Close()
+		return nil, err
+	}
+	return col.stats, nil
 }
 
 type collector struct {
 	stats *Statistics
 	slots map[string]*nn.Slot
+	grams bool
 }
 
 func newCollector(slots []*nn.Slot, cfg Config) (*collector, error) {
 	if len(slots) == 0 {
 		return nil, errors.New("calib: no layer to calibrate")
 	}
-	c := &collector{stats: &Statistics{byPath: map[string]*Layer{}}, slots: map[string]*nn.Slot{}}
+	c := &collector{stats: &Statistics{byPath: map[string]*Layer{}}, slots: map[string]*nn.Slot{}, grams: cfg.NeedsGrams()}
 	for _, s := range slots {
 		if c.slots[s.Path] != nil {
 			return nil, fmt.Errorf("calib: layer %s is targeted twice", s.Path)
 		}
-		l := &Layer{Path: s.Path, In: s.In, Average: MovingAverage{Constant: cfg.AveragingConstant}, squares: make([]float64, s.In)}
+		l := newLayer(s.Path, s.In, cfg)
 		c.slots[s.Path], c.stats.byPath[s.Path] = s, l
 		c.stats.Layers = append(c.stats.Layers, l)
 	}

@@ -43,6 +43,21 @@ func TestConfigValidate(t *testing.T) {
 		"grid_points 1,":       func(c *calib.Config) { c.GridPoints = 1 },
 		"grid_min 2":           func(c *calib.Config) { c.GridMin = 2 },
 		"grid_max 5":           func(c *calib.Config) { c.GridMax = 5 },
+		`fold "x"`:             func(c *calib.Config) { c.Fold = "x" },
+		"fold_points 1,":       func(c *calib.Config) { c.FoldPoints = 1 },
+		"fold_rows -1":         func(c *calib.Config) { c.FoldRows = -1 },
+		"fold_alpha 1.5":       func(c *calib.Config) { c.FoldAlpha = 1.5 },
+		"hqq.p 2":              func(c *calib.Config) { c.HQQ.P = 2 },
+		"hqq.beta 0":           func(c *calib.Config) { c.HQQ.Beta = 0 },
+		"hqq.growth 0.5":       func(c *calib.Config) { c.HQQ.Growth = 0.5 },
+		"hqq.rounds 0":         func(c *calib.Config) { c.HQQ.Rounds = 0 },
+		"hqq.least 2":          func(c *calib.Config) { c.HQQ.Least = 2 },
+		"gptq.damp 0":          func(c *calib.Config) { c.GPTQ.Damp = 0 },
+		"gptq.block 0":         func(c *calib.Config) { c.GPTQ.Block = 0 },
+		`gptq.scales "gptq"`:   func(c *calib.Config) { c.GPTQ.Scales = calib.RoundGPTQ },
+		"autoround.steps 0":    func(c *calib.Config) { c.AutoRound.Steps = 0 },
+		"autoround.rate -1":    func(c *calib.Config) { c.AutoRound.Rate = -1 },
+		"autoround.range 1":    func(c *calib.Config) { c.AutoRound.Range = 1 },
 	} {
 		c := calib.DefaultConfig()
 		spoil(&c)
@@ -50,7 +65,7 @@ func TestConfigValidate(t *testing.T) {
 			t.Errorf("error %v, want only %q", err, message)
 		}
 	}
-	if err := (calib.Config{}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 8 {
+	if err := (calib.Config{}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 19 {
 		t.Errorf("error %v, want all violations", err)
 	}
 }

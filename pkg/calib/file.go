@@ -21,12 +21,14 @@ const (
 	scaleSuffix = ".weight_scale"      // F32 [rows, groups], on the scale grid
 	zeroSuffix  = ".weight_zero_point" // I32 [rows, groups], of asymmetric schemes
 	inputSuffix = ".input_scale"       // F32 [1], of static inputs
+	codesSuffix = ".weight_packed"     // I32, codes as quant.PackCodes packs them, of layers that were not rounded to nearest
+	foldSuffix  = ".fold_scale"        // F32 [channels], after the path of a fold
 )
 
 // metaKey is the metadata entry that holds the rest as JSON.
 const metaKey = "calibration"
 
-const formatVersion = 1
+const formatVersion = 2
 
 // Origin identifies what a calibration was made from, by hashes (hex).
 type Origin struct {
@@ -39,16 +41,34 @@ type fileMeta struct {
 	Origin  Origin            `json:"origin"`
 	Config  Config            `json:"config"`
 	Schemes map[string]Scheme `json:"schemes"`
+	Coded   []string          `json:"coded,omitempty"` // layers with codes
+	Folds   map[string]int    `json:"folds,omitempty"` // channels
 	Report  *Report           `json:"report"`
 }
 
 // Save writes r to a safetensors file, atomically. The bytes depend on the arguments only.
 func (r *Result) Save(path string, from Origin) error {
-	meta, err := json.Marshal(fileMeta{formatVersion, from, r.Config, r.Schemes, r.Report})
+	head := fileMeta{Format: formatVersion, Origin: from, Config: r.Config, Schemes: r.Schemes, Report: r.Report}
+	head.Coded = slices.Sorted(maps.Keys(r.Codes))
+	var tensors []ckpt.Tensor
+	for _, fold := range slices.Sorted(maps.Keys(r.Folds)) {
+		if head.Folds == nil {
+			head.Folds = map[string]int{}
+		}
+		head.Folds[fold] = len(r.Folds[fold])
+		tensors = append(tensors, ckpt.Tensor{Name: fold + foldSuffix, DType: "F32", Shape: []int64{int64(len(r.Folds[fold]))}, Data: floatBytes(r.Folds[fold])})
+	}
+	for _, layer := range head.Coded {
+		t, err := packedCodes(layer, r.Schemes[layer], r.Codes[layer])
+		if err != nil {
+			return fmt.Errorf("calib: %s: %w", layer, err)
+		}
+		tensors = append(tensors, t)
+	}
+	meta, err := json.Marshal(head)
 	if err != nil {
 		return fmt.Errorf("calib: %w", err)
 	}
-	var tensors []ckpt.Tensor
 	for _, layer := range slices.Sorted(maps.Keys(r.Weights)) {
 		p := r.Weights[layer]
 		tensors = append(tensors, ckpt.Tensor{Name: layer + scaleSuffix, DType: "F32", Shape: []int64{p.Rows, p.Groups}, Data: floatBytes(p.Scale)})
@@ -83,9 +103,9 @@ func Load(path string, want Origin) (*Result, error) {
 	}
 	r := &Result{
 		Config: meta.Config, Schemes: meta.Schemes, Report: meta.Report,
-		Weights: map[string]quant.QParams{}, Inputs: map[string]float32{},
+		Weights: map[string]quant.QParams{}, Inputs: map[string]float32{}, Codes: map[string][]byte{}, Folds: map[string][]float32{},
 	}
-	if err := r.read(src); err != nil {
+	if err := r.read(src, meta); err != nil {
 		return nil, fmt.Errorf("calib: %s: %w", path, err)
 	}
 	return r, nil
@@ -109,9 +129,12 @@ func (m fileMeta) check(want Origin) error {
 	return errors.Join(errs...)
 }
 
-// read fills in and checks the parameters of r.Schemes.
-func (r *Result) read(src *ckpt.Reader) error {
-	var expected []ckpt.Info
+// read fills in and checks the parameters of r.Schemes, the codes and the folds.
+func (r *Result) read(src *ckpt.Reader, meta fileMeta) error {
+	expected, err := meta.extras()
+	if err != nil {
+		return err
+	}
 	for layer, sch := range r.Schemes {
 		rows, groups, err := sch.Weight.ParamShape(sch.Out, sch.In)
 		if err != nil {
@@ -133,7 +156,7 @@ func (r *Result) read(src *ckpt.Reader) error {
 			return fmt.Errorf("%s: %w", layer, err)
 		}
 	}
-	return nil
+	return r.readExtras(src, meta)
 }
 
 func (r *Result) readLayer(src *ckpt.Reader, layer string, sch Scheme) error {

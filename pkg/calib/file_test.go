@@ -46,8 +46,8 @@ func TestLoadRefuses(t *testing.T) {
 		"model.mlp.gate_proj: quant: scale [0, 0] is 0.1,":            func() { copy(find("model.mlp.gate_proj.weight_scale").Data, bits(0.1)) },
 		"model.mlp.gate_proj: input scale NaN":                        func() { copy(find("model.mlp.gate_proj.input_scale").Data, bits(float32(math.NaN()))) },
 		`no "calibration" in the metadata`:                            func() { meta = nil },
-		"format 2, want 1": func() {
-			meta = map[string]string{"calibration": strings.Replace(meta["calibration"], `"format":1`, `"format":2`, 1)}
+		"format 3, want 2": func() {
+			meta = map[string]string{"calibration": strings.Replace(meta["calibration"], `"format":2`, `"format":3`, 1)}
 		},
 		"metadata: unexpected end": func() { meta = map[string]string{"calibration": "{"} },
 	} {

@@ -3,11 +3,14 @@ package calib
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/quant"
+	"github.com/sugarme/gotch/ts"
 )
 
 // Scheme is how one layer of this shape is quantized.
@@ -22,41 +25,51 @@ type Scheme struct {
 type Result struct {
 	Config  Config
 	Schemes map[string]Scheme
-	Weights map[string]quant.QParams // every layer
+	Weights map[string]quant.QParams // every layer; of the weights as they are once Folds have been applied
+	Codes   map[string][]byte        // codes less the scheme's smallest, [out, in], of layers that were not rounded to nearest
 	Inputs  map[string]float32       // the static scales of inputs, where they have one
+	Folds   map[string][]float32     // scales by the paths of folds; to be applied before anything else
 	Report  *Report
 }
 
 // Fit computes the parameters of slots, which hold float weights, from the statistics of the same layers. schemes says
 // how a path is quantized; a group size must divide the layer's width ([quant.WeightScheme.Fit] finds one that does).
+// folds are where channels can be rescaled, if the configuration says how; no weight is changed.
 //
-// It is an error, listing all such layers, when statistics are missing; and when a weight is not finite. Layers are
-// fitted on all CPUs; the result does not depend on their number.
+// It is an error, listing all such layers, when statistics are missing; and when a weight is not finite, or a layer cannot
+// be fitted with the configured method. The result does not depend on the number of CPUs.
 func Fit(stats *Statistics, slots []*nn.Slot, schemes func(path string) (quant.WeightScheme, quant.ActivationScheme),
-	cfg Config) (*Result, error) {
+	cfg Config, folds ...Fold) (*Result, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if err := stats.covers(slots, cfg.MinTokens); err != nil {
+	if err := stats.covers(slots, cfg); err != nil {
 		return nil, err
 	}
-	layers, errs := make([]layer, len(slots)), make([]error, len(slots))
-	for i, s := range slots {
-		layers[i].Weight, layers[i].Input = schemes(s.Path)
-	}
-	parallel(len(slots), 1, func(i, _ int) {
-		errs[i] = layers[i].fit(stats.byPath[slots[i].Path], slots[i], cfg)
-	})
 	r := &Result{
-		Config: cfg, Schemes: map[string]Scheme{}, Weights: map[string]quant.QParams{}, Inputs: map[string]float32{},
-		Report: &Report{Percentile: cfg.Percentile},
+		Config: cfg, Schemes: map[string]Scheme{}, Weights: map[string]quant.QParams{}, Codes: map[string][]byte{},
+		Inputs: map[string]float32{}, Folds: map[string][]float32{}, Report: &Report{Percentile: cfg.Percentile},
 	}
+	layers, errs := make([]layer, len(slots)), make([]error, len(slots))
+	at := map[string]*layer{}
+	for i, s := range slots {
+		layers[i].slot, layers[i].seen = s, stats.byPath[s.Path]
+		layers[i].Weight, layers[i].Input = schemes(s.Path)
+		at[s.Path] = &layers[i]
+	}
+	if err := r.fold(stats, folds, at, schemes); err != nil {
+		return nil, err
+	}
+	each(len(slots), cfg.NeedsGrams(), func(i int) { errs[i] = layers[i].fit(cfg) })
 	for i, l := range layers {
 		path := slots[i].Path
 		if errs[i] != nil {
 			return nil, fmt.Errorf("calib: %s: %w", path, errs[i])
 		}
 		r.Schemes[path], r.Weights[path] = l.Scheme, l.params
+		if l.codes != nil {
+			r.Codes[path] = l.codes
+		}
 		if l.Input.Mode == quant.StaticTensor {
 			r.Inputs[path] = l.row.InputScale
 		}
@@ -65,7 +78,59 @@ func Fit(stats *Statistics, slots []*nn.Slot, schemes func(path string) (quant.W
 	return r, nil
 }
 
-func (s *Statistics) covers(slots []*nn.Slot, least int64) error {
+// fold finds the scales of all folds and tells the layers that they change.
+func (r *Result) fold(stats *Statistics, folds []Fold, layers map[string]*layer,
+	schemes func(path string) (quant.WeightScheme, quant.ActivationScheme)) error {
+	if r.Config.Fold == FoldNone {
+		return nil
+	}
+	if len(folds) == 0 {
+		return fmt.Errorf("calib: fold %q, but no place for scales is known in this model", r.Config.Fold)
+	}
+	for _, f := range folds {
+		scale, err := f.fit(stats, schemes, r.Config)
+		if err != nil {
+			return err
+		}
+		if scale == nil {
+			continue
+		}
+		r.Folds[f.Path] = scale
+		for _, reader := range f.Readers {
+			if l := layers[reader.Path]; l != nil {
+				l.columns = scale
+			}
+		}
+		if f.Writer != nil && layers[f.Writer.Path] != nil {
+			layers[f.Writer.Path].rows = f.rows(scale)
+		}
+	}
+	return nil
+}
+
+// each calls f for 0 … n-1, on all CPUs unless one call keeps them busy.
+func each(n int, alone bool, f func(i int)) {
+	workers := min(runtime.GOMAXPROCS(0), n)
+	if alone {
+		workers = 1
+	}
+	next := make(chan int)
+	var wait sync.WaitGroup
+	for range workers {
+		wait.Go(func() {
+			for i := range next {
+				f(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wait.Wait()
+}
+
+func (s *Statistics) covers(slots []*nn.Slot, cfg Config) error {
 	if len(slots) == 0 {
 		return errors.New("calib: no layer to fit")
 	}
@@ -77,59 +142,131 @@ func (s *Statistics) covers(slots []*nn.Slot, least int64) error {
 		}
 		some.stats.Layers = append(some.stats.Layers, l)
 	}
-	return some.coverage(least)
+	if err := some.coverage(cfg.MinTokens); err != nil {
+		return err
+	}
+	for _, l := range some.stats.Layers {
+		if cfg.NeedsGrams() && (l.Gram == nil || l.Gram.Rows != l.Tokens) {
+			return fmt.Errorf("calib: %s: the statistics were collected without how channels go together, which this configuration needs", l.Path)
+		}
+	}
+	return nil
 }
 
 // layer is the result of one layer.
 type layer struct {
 	Scheme
-	params quant.QParams
-	row    Row
+	slot          *nn.Slot
+	seen          *Layer
+	columns, rows []float32 // the weight's columns are multiplied, its rows divided; nil for none
+	params        quant.QParams
+	codes         []byte
+	row           Row
 }
 
-func (l *layer) fit(seen *Layer, slot *nn.Slot, cfg Config) error {
-	l.Out, l.In = slot.Out, slot.In
+func (l *layer) fit(cfg Config) error {
+	l.Out, l.In = l.slot.Out, l.slot.In
 	if err := l.Input.Validate(); err != nil {
 		return err
 	}
-	w, err := weightOf(slot)
+	w, err := weightOf(l.slot)
 	if err != nil {
 		return err
 	}
-	moments := seen.SecondMoment()
-	if l.params, err = fitWeight(w, moments, slot.Out, slot.In, l.Weight, cfg); err != nil {
-		return err
+	l.rescale(w)
+	seen := l.seen
+	if l.columns != nil {
+		seen = seen.folded(l.columns)
 	}
+	moments := seen.SecondMoment()
 	l.row = Row{
-		Layer: slot.Path, Scheme: l.Weight.String() + " " + l.Input.String(), Tokens: seen.Tokens,
+		Layer: l.slot.Path, Scheme: l.Weight.String() + " " + l.Input.String(), Tokens: seen.Tokens,
 		Min: seen.Range.Min, Max: seen.Range.Max, Percentile: seen.Values.AbsPercentile(cfg.Percentile),
 	}
-	if err := l.row.measure(w, moments, l.Scheme, l.params); err != nil || l.Input.Mode != quant.StaticTensor {
+	err = nn.Run(func(c *nn.Context) error {
+		var h *ts.Tensor
+		if seen.Gram != nil {
+			h = seen.Gram.mean(c, l.columns)
+		}
+		if err := l.fitWeight(c, w, moments, h, cfg); err != nil {
+			return err
+		}
+		return l.row.measure(c, w, moments, h, l.Scheme, l.params, l.codes)
+	})
+	if err != nil || l.Input.Mode != quant.StaticTensor {
 		return err
+	}
+	if l.columns != nil && cfg.Observer != ObserveMinMax {
+		return fmt.Errorf("fold %q with static activations and observer %q, want %q: only ranges are known of rescaled channels",
+			cfg.Fold, cfg.Observer, ObserveMinMax)
 	}
 	in, err := seen.observer(cfg).QParams(l.Input)
 	if err != nil {
 		return err
 	}
 	l.row.InputScale = in.Scale[0]
-	l.row.InputSQNR = decibels(seen.Values.Power(), seen.Values.SquaredError(in.Scale[0], l.Input.QMax()))
+	if seen.Values.N() > 0 {
+		l.row.InputSQNR = decibels(seen.Values.Power(), seen.Values.SquaredError(in.Scale[0], l.Input.QMax()))
+	}
 	return nil
 }
 
-// fitWeight is the weight's parameters by the configured method. moments are the mean squares of the channels, [k].
-func fitWeight(w []float32, moments []float64, n, k int64, sch quant.WeightScheme, cfg Config) (quant.QParams, error) {
-	if cfg.WeightMethod != SearchMSE {
-		return quant.InitQParams(w, n, k, sch, cfg.WeightMethod.fixedRule(sch))
+// rescale folds the scales into w [Out, In].
+func (l *layer) rescale(w []float32) {
+	if l.columns == nil && l.rows == nil {
+		return
 	}
-	h := make([]float64, k)
-	if cfg.Weighting == WeightSecondMoment {
-		h = importance(moments)
-	} else {
-		for i := range h {
-			h[i] = 1
+	for i := range w {
+		if l.columns != nil {
+			w[i] *= l.columns[int64(i)%l.In]
+		}
+		if l.rows != nil {
+			w[i] *= 1 / l.rows[int64(i)/l.In]
 		}
 	}
-	return bestQParams(w, h, n, k, sch, cfg)
+}
+
+// fitWeight finds the parameters of w, and codes where the method has its own. moments are the mean squares of the
+// channels, [k], h their mean Gram matrix, or nil.
+func (l *layer) fitWeight(c *nn.Context, w []float32, moments []float64, h *ts.Tensor, cfg Config) (err error) {
+	if cfg.WeightMethod == RoundAuto {
+		l.params, l.codes, err = autoRound(c, w, l.Out, l.In, h, l.Weight, cfg.AutoRound)
+		return err
+	}
+	if l.params, err = fitScales(c, w, moments, h, l.Out, l.In, l.Weight, cfg); err != nil || cfg.WeightMethod != RoundGPTQ {
+		return err
+	}
+	l.codes, err = gptq(c, w, l.Out, l.In, h, l.params, l.Weight, cfg.GPTQ)
+	return err
+}
+
+func fitScales(c *nn.Context, w []float32, moments []float64, h *ts.Tensor, n, k int64, sch quant.WeightScheme, cfg Config) (quant.QParams, error) {
+	switch cfg.scales() {
+	case FitHQQ:
+		return halfQuadratic(w, n, k, sch, cfg.HQQ)
+	case SearchMSE:
+	default:
+		p, _, err := nearest(w, n, k, sch, cfg.scales().fixedRule(sch), nil)
+		return p, err
+	}
+	weights := make([]float64, k)
+	for i := range weights {
+		weights[i] = 1
+	}
+	var form []float32
+	switch cfg.Weighting {
+	case WeightSecondMoment:
+		weights = importance(moments)
+	case WeightGram:
+		if sch.Granularity != quant.PerGroup {
+			return quant.QParams{}, fmt.Errorf("weighting %q with scheme %v, want scales per group", cfg.Weighting, sch)
+		}
+		var err error
+		if form, err = blocks(c, h, sch.GroupSize); err != nil {
+			return quant.QParams{}, err
+		}
+	}
+	return bestQParams(w, weights, form, n, k, sch, cfg)
 }
 
 // importance is the second moments plus a millionth of their mean: among scales that are equal to the data, because
@@ -162,8 +299,8 @@ func RoundToNearest(slots []*nn.Slot, schemes func(path string) quant.WeightSche
 		if !sch.Symmetric {
 			rule = quant.MinMax
 		}
-		if out[slot.Path], err = quant.InitQParams(w, slot.Out, slot.In, sch, rule); err != nil {
-			return nil, fmt.Errorf("calib: %s: %w", slot.Path, err)
+		if out[slot.Path], _, err = nearest(w, slot.Out, slot.In, sch, rule, nil); err != nil {
+			return nil, fmt.Errorf("%s: %w", slot.Path, err)
 		}
 	}
 	return out, nil

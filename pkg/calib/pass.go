@@ -2,6 +2,7 @@ package calib
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
@@ -38,6 +39,9 @@ type sample struct {
 	rows      int64
 	span      span
 	squares   []float64
+	sizes     []float64
+	low, high []float32
+	gram      *Gram // that has these rows already
 }
 
 func (p *Pass) see(path string, x *ts.Tensor) {
@@ -57,7 +61,27 @@ func (p *Pass) see(path string, x *ts.Tensor) {
 	l.Values.add(s.v, s.span)
 	for i, q := range s.squares {
 		l.squares[i] += q
+		l.sizes[i] += s.sizes[i]
+		l.low[i], l.high[i] = min(l.low[i], s.low[i]), max(l.high[i], s.high[i])
 	}
+	if p.collector.grams && s.rows > 0 {
+		p.multiply(l, s)
+	}
+}
+
+// multiply adds the rows to the layer's Gram matrix, unless a layer before has read them and shares it.
+func (p *Pass) multiply(l *Layer, s *sample) {
+	if l.Gram == nil {
+		l.Gram = s.gram
+	}
+	if l.Gram == nil {
+		l.Gram = &Gram{In: l.In}
+	}
+	if l.Gram == s.gram {
+		return
+	}
+	l.Gram.add(p.Context, p.FromFloats(s.v, s.rows, l.In))
+	s.gram = l.Gram
 }
 
 // sample copies the rows of x that count, after the slot's transform.
@@ -82,13 +106,21 @@ func (p *Pass) sample(slot *nn.Slot, x *ts.Tensor) (sample, error) {
 		return sample{}, err
 	}
 	v = keep(v, p.mask, slot.In)
-	s := sample{of: x, transform: slot.Transform, v: v, rows: int64(len(v)) / slot.In, span: spanOf(v), squares: make([]float64, slot.In)}
+	s := sample{of: x, transform: slot.Transform, v: v, rows: int64(len(v)) / slot.In, span: spanOf(v), squares: make([]float64, slot.In),
+		sizes: make([]float64, slot.In), low: make([]float32, slot.In), high: make([]float32, slot.In)}
 	for r := range s.rows {
 		for k, e := range v[r*slot.In : (r+1)*slot.In] {
 			if e-e != 0 {
 				return sample{}, fmt.Errorf("input row %d, channel %d is %v, want finite values", r, k, e)
 			}
 			s.squares[k] += float64(float64(e) * float64(e))
+			s.sizes[k] += math.Abs(float64(e))
+			if e < s.low[k] {
+				s.low[k] = e
+			}
+			if e > s.high[k] {
+				s.high[k] = e
+			}
 		}
 	}
 	return s, nil

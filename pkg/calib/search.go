@@ -1,215 +1,90 @@
 package calib
 
 import (
-	"math"
-	"runtime"
-	"sync"
-	"sync/atomic"
+	"fmt"
 
+	"github.com/qakd/qakd/internal/native/lattice"
 	"github.com/qakd/qakd/pkg/quant"
 )
 
-// search finds the scales (and zero points) of one weight [n, k] with the least weighted squared error, each
-// (row, group) on its own.
-type search struct {
-	w    []float32 // [n, k]
-	h    []float64 // [k], the weight of each column's errors
-	k    int64
-	sch  quant.WeightScheme
-	cfg  Config
-	grid []float64 // clip ranges, largest first
+// kernels are the fastest that this CPU has.
+var kernels = func() lattice.Set {
+	s, err := lattice.SetOf("")
+	if err != nil {
+		panic(err) // unreachable: there is always a portable set
+	}
+	return s
+}()
+
+// latticeOf is w [n, k] under a scheme, and room for its parameters.
+func latticeOf(w []float32, n, k int64, sch quant.WeightScheme) (lattice.Weight, quant.QParams, error) {
+	rows, groups, err := sch.ParamShape(n, k)
+	if err != nil {
+		return lattice.Weight{}, quant.QParams{}, err
+	}
+	p := quant.QParams{Rows: rows, Groups: groups, Scale: make([]float32, rows*groups)}
+	if !sch.Symmetric {
+		p.ZeroPoint = make([]int32, rows*groups)
+	}
+	return lattice.Weight{
+		W: w, K: k, Width: n * k / (rows * groups), QMin: sch.QMin(), QMax: sch.QMax(), Symmetric: sch.Symmetric,
+	}, p, nil
 }
 
-// bestQParams runs the search on all CPUs; the result does not depend on their number.
-func bestQParams(w []float32, h []float64, n, k int64, sch quant.WeightScheme, cfg Config) (quant.QParams, error) {
-	rules, err := rulesOf(w, n, k, sch)
+// Nearest is round-to-nearest: the parameters of w [n, k] by a rule, those of quant.InitQParams to the bit, and the codes
+// less the scheme's smallest. A value that is not finite is an error that names its place.
+func Nearest(w []float32, n, k int64, sch quant.WeightScheme, rule quant.ScaleMethod) (quant.QParams, []byte, error) {
+	return nearest(w, n, k, sch, rule, make([]byte, n*k))
+}
+
+func nearest(w []float32, n, k int64, sch quant.WeightScheme, rule quant.ScaleMethod, codes []byte) (quant.QParams, []byte, error) {
+	if sch.Symmetric == (rule == quant.MinMax) {
+		return quant.QParams{}, nil, fmt.Errorf("calib: scale method %v with scheme %v", rule, sch)
+	}
+	if n < 1 || k < 1 || int64(len(w)) != n*k {
+		return quant.QParams{}, nil, fmt.Errorf("calib: %d values for a weight [%d, %d]", len(w), n, k)
+	}
+	lw, p, err := latticeOf(w, n, k, sch)
+	if err != nil {
+		return quant.QParams{}, nil, err
+	}
+	if at := kernels.Nearest(lw, lattice.Rule(rule), p.Scale, p.ZeroPoint, codes); at >= 0 {
+		return quant.QParams{}, nil, fmt.Errorf("calib: weight [%d, %d] is %v, want finite values", at/k, at%k, w[at])
+	}
+	return p, codes, nil
+}
+
+// bestQParams finds the scales (and zero points) of w [n, k] with the least weighted squared error, each (row, group) on
+// its own; h [k] is how much the columns' errors count. blocks, unless nil, is a quadratic form in the place of h: see
+// Gram.blocks.
+func bestQParams(w []float32, h []float64, blocks []float32, n, k int64, sch quant.WeightScheme, cfg Config) (quant.QParams, error) {
+	lw, p, err := latticeOf(w, n, k, sch)
 	if err != nil {
 		return quant.QParams{}, err
 	}
-	s := &search{w: w, h: h, k: k, sch: sch, cfg: cfg}
-	for i := range cfg.GridPoints {
-		s.grid = append(s.grid, cfg.GridMax+(cfg.GridMin-cfg.GridMax)*float64(i)/float64(cfg.GridPoints-1))
-	}
-	best := quant.QParams{Rows: rules[0].Rows, Groups: rules[0].Groups, Scale: make([]float32, len(rules[0].Scale))}
-	if !sch.Symmetric {
-		best.ZeroPoint = make([]int32, len(best.Scale))
-	}
-	parallel(len(best.Scale), 256, func(from, to int) {
-		for i := from; i < to; i++ {
-			scale, zero := s.unit(i, len(best.Scale), rules)
-			best.Scale[i] = scale
-			if !sch.Symmetric {
-				best.ZeroPoint[i] = zero
-			}
-		}
-	})
-	return best, nil
+	kernels.Search(lw, lattice.Search{H: h, Blocks: blocks, Points: cfg.GridPoints, GridMin: cfg.GridMin, GridMax: cfg.GridMax}, p.Scale, p.ZeroPoint)
+	return p, nil
 }
 
-// rulesOf are the parameters by every fixed rule that goes with the scheme.
-func rulesOf(w []float32, n, k int64, sch quant.WeightScheme) ([]quant.QParams, error) {
-	methods := []quant.ScaleMethod{quant.SignedMax, quant.AbsMaxHalf, quant.AbsMax}
-	if !sch.Symmetric {
-		methods = []quant.ScaleMethod{quant.MinMax}
-	}
-	var out []quant.QParams
-	for _, m := range methods {
-		p, err := quant.InitQParams(w, n, k, sch, m)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, p)
-	}
-	return out, nil
-}
-
-// unit finds the parameters of the i-th of n (row, group)s, whose weights are consecutive in every granularity.
-func (s *search) unit(i, n int, rules []quant.QParams) (scale float32, zero int32) {
-	width := len(s.w) / n
-	w := s.w[i*width : (i+1)*width]
-	t := trial{w: w, h: s.h[i*width%int(s.k):], qmin: s.sch.QMin(), qmax: s.sch.QMax(), least: math.Inf(1)}
-	t.h = t.h[:min(width, len(t.h))]
-	t.span()
-	for _, r := range rules {
-		t.try(r.Scale[i], zeroOf(r, i))
-	}
-	last := float32(0)
-	for _, f := range s.grid {
-		scale := quant.RoundScale(float32(f * s.full(t.lo, t.hi)))
-		if scale == last { // neighbors that round to one point of the scale grid
-			continue
-		}
-		last = scale
-		if s.clipping(&t, float64(scale)) >= t.least*(1+1e-6) {
-			break // smaller scales clip more
-		}
-		if s.sch.Symmetric {
-			t.try(scale, 0)
-		} else {
-			t.tryZeros(scale)
-		}
-	}
-	return t.scale, t.zero
-}
-
-// full is the scale at which lo...hi just fits.
-func (s *search) full(lo, hi float32) float64 {
-	if s.sch.Symmetric {
-		return float64(max(-lo, hi)) / float64(s.sch.QMax())
-	}
-	return (float64(hi) - float64(lo)) / float64(s.sch.QMax())
-}
-
-// clipping is a lower bound of the error at this scale: what the two extreme weights alone lose.
-func (s *search) clipping(t *trial, scale float64) float64 {
-	over := func(x float64, codes int32) float64 { return max(0, x-scale*float64(codes)) }
-	hi, lo := float64(t.hi), -float64(t.lo)
-	if s.sch.Symmetric {
-		p, n := over(hi, t.qmax), over(lo, -t.qmin)
-		return t.hHi*p*p + t.hLo*n*n
-	}
-	// The zero point splits the excess e into x and e-x; h x^2 + g (e-x)^2 is least at e^2 h g / (h + g).
-	e := over(hi+lo, t.qmax)
-	return e * e * t.hHi * t.hLo / max(t.hHi+t.hLo, math.SmallestNonzeroFloat64)
-}
-
-func zeroOf(p quant.QParams, i int) int32 {
-	if p.ZeroPoint == nil {
-		return 0
-	}
-	return p.ZeroPoint[i]
-}
-
-// trial keeps the best parameters so far of the weights w; column j counts h[j modulo len(h)].
-type trial struct {
-	w          []float32
-	h          []float64
-	qmin, qmax int32
-	least      float64
-	scale      float32
-	zero       int32
-	lo, hi     float32 // the smallest and the largest of the weights and 0
-	hLo, hHi   float64 // what their errors count; 0 where it is 0
-}
-
-func (t *trial) span() {
-	for i, v := range t.w {
-		if v > t.hi {
-			t.hi, t.hHi = v, t.h[i%len(t.h)]
-		}
-		if v < t.lo {
-			t.lo, t.hLo = v, t.h[i%len(t.h)]
-		}
-	}
-}
-
-func (t *trial) try(scale float32, zero int32) {
-	// clamp(r + z, qmin, qmax) - z = clamp(r, qmin - z, qmax - z)
-	lo, hi := float32(t.qmin-zero), float32(t.qmax-zero)
-	var e float64
-	for at := 0; at < len(t.w) && e < t.least; at += len(t.h) {
-		e = squaredError(t.w[at:at+len(t.h)], t.h, scale, lo, hi, e, t.least)
-	}
-	if e < t.least {
-		t.least, t.scale, t.zero = e, scale, zero
-	}
-}
-
-// tryZeros tries the zero points that a clipped range leaves open: from all clipping at the high end to all at
-// the low end, in at most five steps.
-func (t *trial) tryZeros(scale float32) {
-	limit := func(z float64) int32 { return int32(min(max(z, float64(t.qmin)), float64(t.qmax))) }
-	a := limit(math.RoundToEven(float64(-t.lo / scale)))
-	b := limit(float64(t.qmax) - math.RoundToEven(float64(t.hi/scale)))
-	previous := int32(-1)
-	for j := range int32(5) {
-		if z := a + (b-a)*j/4; z != previous {
-			t.try(scale, z)
-			previous = z
-		}
-	}
-}
-
-// squaredError adds sum h (w - value)^2 to e, value the quantized w with unclamped codes limited to lo...hi. It gives
-// up, with what it has, when the sum reaches least.
+// halfQuadratic fits scales and zero points to w [n, k] by HQQ (Badri and Shaji 2023, "Half-Quadratic Quantization"):
+// of each group,
 //
-// This is the inner loop of the calibration. Limiting before rounding is the same as after, because lo and hi are whole
-// numbers, and leaves numbers so small that adding and subtracting 1.5 * 2^23 rounds them half to even. The difference
-// in float32 is exact up to a clipping factor of two and of float32's precision beyond.
-func squaredError(w []float32, h []float64, scale, lo, hi float32, e, least float64) float64 {
-	const magic = 3 << 22
-	h = h[:len(w)]
-	for i, v := range w {
-		q := v / scale
-		if q > hi {
-			q = hi
-		}
-		if q < lo {
-			q = lo
-		}
-		d := float64(v - float32((float32(q+magic)-magic)*scale))
-		e += float64(h[i] * float64(d*d)) // the conversion forbids a fused multiply-add: same numbers everywhere
-		if i&15 == 15 && e >= least {
-			return e
-		}
+//	min over (s, z) of   sum_k |w_k - value_k(s, z)|^p,   p < 1
+//
+// which cares little for the few weights that are clipped. An auxiliary error e turns it into two steps that alternate,
+// e = shrink(w - value, beta), then (s, z) of least squares on w - e, while beta grows (their equations 4 to 7). Theirs is
+// a real zero point, and the scale stays; here zero points are codes, which a mean shift below half a step never moves.
+// So the scale is fitted too, and the alternation is begun from several clip ranges; the best under the norm wins. No
+// data are needed.
+func halfQuadratic(w []float32, n, k int64, sch quant.WeightScheme, cfg HQQ) (quant.QParams, error) {
+	if sch.Symmetric {
+		return quant.QParams{}, fmt.Errorf("calib: hqq with scheme %v, want an asymmetric one: it fits zero points", sch)
 	}
-	return e
-}
-
-// parallel calls f on pieces of 0...n of the given size, on all CPUs.
-func parallel(n, size int, f func(from, to int)) {
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), (n+size-1)/size) {
-		wait.Go(func() {
-			for {
-				from := int(next.Add(int64(size))) - size
-				if from >= n {
-					return
-				}
-				f(from, min(from+size, n))
-			}
-		})
+	lw, p, err := latticeOf(w, n, k, sch)
+	if err != nil {
+		return quant.QParams{}, err
 	}
-	wait.Wait()
+	how := lattice.HalfQuadratic{P: cfg.P, Beta: cfg.Beta, Growth: cfg.Growth, Rounds: cfg.Rounds, Starts: cfg.Starts, Least: cfg.Least}
+	kernels.HQQ(lw, how, p.Scale, p.ZeroPoint)
+	return p, nil
 }

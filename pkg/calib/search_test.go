@@ -58,7 +58,7 @@ func TestSearchNeverLosesToARule(t *testing.T) {
 		sch := anyScheme.Draw(t, "scheme")
 		n, k := int64(rapid.IntRange(1, 5).Draw(t, "n")), int64(64*rapid.IntRange(1, 3).Draw(t, "k"))
 		w, h := draw(r, n, k)
-		best, err := bestQParams(w, h, n, k, sch, DefaultConfig())
+		best, err := bestQParams(w, h, nil, n, k, sch, DefaultConfig())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestSearchAgainstNaive(t *testing.T) {
 		sch := anyScheme.Draw(t, "scheme")
 		n, k := int64(2), int64(64)
 		w, h := draw(r, n, k)
-		best, err := bestQParams(w, h, n, k, sch, cfg)
+		best, err := bestQParams(w, h, nil, n, k, sch, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func TestZeroPointSteps(t *testing.T) {
 	cfg := DefaultConfig()
 	n, k := int64(16), int64(64)
 	w, h := draw(r, n, k)
-	best, err := bestQParams(w, h, n, k, sch, cfg)
+	best, err := bestQParams(w, h, nil, n, k, sch, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,21 +180,21 @@ func TestRowsAreIndependent(t *testing.T) {
 		{Bits: 4, Symmetric: true, Granularity: quant.PerChannel},
 		{Bits: 4, Granularity: quant.PerGroup, GroupSize: 64},
 	} {
-		before, err := bestQParams(w, h, n, k, sch, DefaultConfig())
+		before, err := bestQParams(w, h, nil, n, k, sch, DefaultConfig())
 		if err != nil {
 			t.Fatal(err)
 		}
 		outlier := slices.Clone(w)
 		outlier[5*k+3] = 1000
 		was := runtime.GOMAXPROCS(1)
-		after, err := bestQParams(outlier, h, n, k, sch, DefaultConfig())
+		after, err := bestQParams(outlier, h, nil, n, k, sch, DefaultConfig())
 		runtime.GOMAXPROCS(was)
 		if err != nil {
 			t.Fatal(err)
 		}
 		changed := map[int64]bool{}
 		for i := range before.Scale {
-			if before.Scale[i] != after.Scale[i] || zeroOf(before, i) != zeroOf(after, i) {
+			if before.Scale[i] != after.Scale[i] || before.ZeroPoint != nil && before.ZeroPoint[i] != after.ZeroPoint[i] {
 				changed[int64(i)/before.Groups] = true
 			}
 		}
@@ -221,7 +221,7 @@ func TestGaussianErrors(t *testing.T) {
 		want   float64
 	}{{AbsMax, 0.1172}, {AbsMaxHalf, 0.1107}, {SearchMSE, 0.1009}} {
 		cfg.WeightMethod = c.method
-		p, err := fitWeight(w, nil, n, k, sch, cfg)
+		p, err := fitScales(nil, w, nil, nil, n, k, sch, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,7 +239,7 @@ func TestGaussianErrors(t *testing.T) {
 func TestSilence(t *testing.T) {
 	sch := quant.DefaultWeightScheme()
 	h := importance(make([]float64, 64))
-	p, err := bestQParams(make([]float32, 64), h, 1, 64, sch, DefaultConfig())
+	p, err := bestQParams(make([]float32, 64), h, nil, 1, 64, sch, DefaultConfig())
 	if err != nil || !slices.Equal(p.Scale, []float32{quant.ScaleMin, quant.ScaleMin}) {
 		t.Errorf("scales of zeros %v, want %v (%v)", p.Scale, quant.ScaleMin, err)
 	}
@@ -248,11 +248,11 @@ func TestSilence(t *testing.T) {
 	for i := range 32 {
 		moments[i] = 1 // the second group never saw data
 	}
-	weighted, err := bestQParams(w, importance(moments), 4, 64, sch, DefaultConfig())
+	weighted, err := bestQParams(w, importance(moments), nil, 4, 64, sch, DefaultConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := bestQParams(w, importance(make([]float64, 64)), 4, 64, sch, DefaultConfig())
+	plain, err := bestQParams(w, importance(make([]float64, 64)), nil, 4, 64, sch, DefaultConfig())
 	if err != nil || !slices.Equal(weighted.Scale, plain.Scale) {
 		t.Errorf("scales %v, want those of the plain error %v (%v)", weighted.Scale, plain.Scale, err)
 	}
@@ -277,7 +277,7 @@ func BenchmarkSearch(b *testing.B) {
 				h[i] = r.ExpFloat64()
 			}
 			for b.Loop() {
-				if _, err := bestQParams(w, h, n, k, sch, DefaultConfig()); err != nil {
+				if _, err := bestQParams(w, h, nil, n, k, sch, DefaultConfig()); err != nil {
 					b.Fatal(err)
 				}
 			}
