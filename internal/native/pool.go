@@ -76,17 +76,22 @@ func (p *Pool) Close() {
 // Read reads bytes of memory that other things have pushed out of the caches, and says how long that took: no kernel can
 // read weights faster. It is slow, for it makes the memory first.
 func (p *Pool) Read(bytes int) (time.Duration, error) {
+	data := make([]byte, bytes)
+	for i := 0; i < bytes; i += 64 {
+		data[i] = byte(i)
+	}
+	return p.ReadMemory(data)
+}
+
+// ReadMemory reads memory that the caller has, from a cache if it lies there, and says how long that took.
+func (p *Pool) ReadMemory(data []byte) (time.Duration, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.c == nil {
 		return 0, errClosed
 	}
-	data := make([]byte, bytes)
-	for i := 0; i < bytes; i += 64 {
-		data[i] = byte(i)
-	}
 	began := time.Now()
-	C.nat_read(p.c, unsafe.Pointer(unsafe.SliceData(data)), C.size_t(bytes))
+	C.nat_read(p.c, unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)))
 	return time.Since(began), nil
 }
 
