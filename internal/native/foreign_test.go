@@ -155,13 +155,18 @@ const layers, width, heads, kvHeads, headDim, inner = 3, 64, 6, 3, 32, 96
 // decoder is a stack whose projections each make of their weights, by name.
 func decoder(t *testing.T, p *native.Pool, each func(name string, rows, cols int, w []float32) *native.Matrix) *native.Stack {
 	t.Helper()
+	return decoderWith(t, p, native.F32, each)
+}
+
+func decoderWith(t *testing.T, p *native.Pool, cache native.Kind, each func(name string, rows, cols int, w []float32) *native.Matrix) *native.Stack {
+	t.Helper()
 	r := rand.New(rand.NewPCG(22, 1))
 	frequency := make([]float32, headDim/2)
 	for i := range frequency {
 		frequency[i] = float32(math.Pow(1e4, -2*float64(i)/headDim))
 	}
 	s, err := native.NewStack(p, native.Shape{Layers: layers, Width: width, Heads: heads, KVHeads: kvHeads, HeadDim: headDim,
-		Inner: inner, Eps: 1e-6, Frequency: frequency, Cache: native.F32})
+		Inner: inner, Eps: 1e-6, Frequency: frequency, Cache: cache})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,5 +298,51 @@ func TestTransforms(t *testing.T) {
 			return m
 		})
 		wantNear(t, fmt.Sprint(threads, " threads"), speak(t, s), want, 1e-3)
+	}
+}
+
+// Keys and values in fewer bits change states by their rounding: bf16 keeps 8 significant bits, INT8 half of 1/127 of the
+// largest number of a head's row. Every set of kernels reads what it stored.
+func TestCacheKinds(t *testing.T) {
+	plain := func(_ string, rows, cols int, w []float32) *native.Matrix { return float(t, rows, cols, w) }
+	want := speak(t, decoder(t, newPool(t, 1), plain))
+	for _, kernels := range native.Kernels() {
+		p, err := native.NewPool(2, kernels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Close)
+		for kind, tol := range map[native.Kind]float64{native.F32: 1e-5, native.BF16: 0.004, native.INT8: 0.01} {
+			got := speak(t, decoderWith(t, p, kind, plain))
+			off, all := 0.0, 0.0
+			for i := range got {
+				off += math.Pow(float64(got[i]-want[i]), 2)
+				all += math.Pow(float64(want[i]), 2)
+			}
+			if rms := math.Sqrt(off / all); !(rms <= tol) {
+				t.Errorf("%s, kind %d: states are off by %.2g of their size, want at most %v", kernels, kind, rms, tol)
+			}
+			if kind != native.F32 && slices.Equal(got, want) {
+				t.Errorf("%s, kind %d: the states are those of float32 to the bit", kernels, kind)
+			}
+		}
+	}
+}
+
+// A key that is not a number shows in the state, whatever the kind of the cache.
+func TestCacheKeepsNaN(t *testing.T) {
+	for _, kind := range []native.Kind{native.F32, native.BF16, native.INT8} {
+		s := decoderWith(t, newPool(t, 1), kind, func(_ string, rows, cols int, w []float32) *native.Matrix { return float(t, rows, cols, w) })
+		x, out := make([]float32, width), make([]float32, width)
+		x[3] = float32(math.NaN())
+		if err := s.Prefill(x, []int32{1}, out); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Step(make([]float32, width), out); err != nil {
+			t.Fatal(err)
+		}
+		if !math.IsNaN(float64(out[0])) {
+			t.Errorf("kind %d: the state after a NaN is %v", kind, out[0])
+		}
 	}
 }

@@ -16,6 +16,7 @@ typedef float vf __attribute__((vector_size(4 * W)));
 typedef int32_t vi __attribute__((vector_size(4 * W)));
 typedef uint32_t vu __attribute__((vector_size(4 * W)));
 typedef uint16_t vh __attribute__((vector_size(2 * W)));
+typedef int8_t vb __attribute__((vector_size(W)));
 
 INLINE vf load(const float *p) {
   vf v;
@@ -230,53 +231,103 @@ INLINE float softmax(float *x, int n) {
   return 1 / s;
 }
 
-INLINE float dot(const float *q, const void *k, int kind, long row, int D) {
-  vf sum = {0};
-  int i = 0;
-  for (; i + W <= D; i += W) sum += load(q + i) * get(k, kind, row + i);
-  float s = SUM(sum);
-  for (; i < D; i++) s += q[i] * get1(k, kind, row + i);
+// W numbers of a row in the cache, and one. Those of NAT_INT8 are codes, still to be multiplied by the row's scale.
+INLINE vf cached(const char *row, int kind, int i) {
+  if (kind != NAT_INT8) return get(row, kind, i);
+  vb c;
+  memcpy(&c, row + i, sizeof c);
+  return __builtin_convertvector(__builtin_convertvector(c, vi), vf);
+}
+INLINE float cached1(const char *row, int kind, int i) { return kind == NAT_INT8 ? (float)((const int8_t *)row)[i] : get1(row, kind, i); }
+INLINE float scale_of(const char *row, int kind, int D) {
+  float s = 1;
+  if (kind == NAT_INT8) memcpy(&s, row + D, sizeof s);
   return s;
 }
 
+INLINE float dot(const float *q, const char *k, int kind, int D) {
+  vf sum = {0};
+  int i = 0;
+  for (; i + W <= D; i += W) sum += load(q + i) * cached(k, kind, i);
+  float s = SUM(sum);
+  for (; i < D; i++) s += q[i] * cached1(k, kind, i);
+  return s * scale_of(k, kind, D);
+}
+
 // n vectors of Σ_s p[s]·v[s] from column i on.
-INLINE void mix(const float *p, const void *v, int kind, int S, int D, int i, int n, float scale, float *out) {
+INLINE void mix(const float *p, const char *v, int kind, int S, int D, int i, int n, float scale, float *out) {
+  const long row = nat_row_bytes(kind, D);
   vf a[4] = {{0}};
   for (int s = 0; s < S; s++)
 #pragma GCC unroll 4
-    for (int c = 0; c < n; c++) a[c] += p[s] * get(v, kind, (long)s * D + i + c * W);
+    for (int c = 0; c < n; c++) a[c] += p[s] * cached(v + s * row, kind, i + c * W);
 #pragma GCC unroll 4
   for (int c = 0; c < n; c++) store(out + i + c * W, a[c] * scale);
 }
 
-INLINE void attend_kind(const float *q, int heads, int D, const void *k, const void *v, int kind, int S, float *score, float *out) {
+INLINE void attend_kind(const float *q, int heads, int D, const char *k, const char *v, int kind, int S, float *score, float *out) {
   const float scale = 1 / sqrtf((float)D);
+  const long row = nat_row_bytes(kind, D);
   for (int s = 0; s < S; s++)
-    for (int g = 0; g < heads; g++) score[(long)g * S + s] = scale * dot(q + (long)g * D, k, kind, (long)s * D, D);
+    for (int g = 0; g < heads; g++) score[(long)g * S + s] = scale * dot(q + (long)g * D, k + s * row, kind, D);
   for (int g = 0; g < heads; g++) {
     float *p = score + (long)g * S, *o = out + (long)g * D;
     float scaled = softmax(p, S);
+    if (kind == NAT_INT8)
+      for (int s = 0; s < S; s++) p[s] *= scale_of(v + s * row, kind, D);
     int i = 0;
     for (; i + 4 * W <= D; i += 4 * W) mix(p, v, kind, S, D, i, 4, scaled, o);
     for (; i + W <= D; i += W) mix(p, v, kind, S, D, i, 1, scaled, o);
     for (; i < D; i++) {
       float a = 0;
-      for (int s = 0; s < S; s++) a += p[s] * get1(v, kind, (long)s * D + i);
+      for (int s = 0; s < S; s++) a += p[s] * cached1(v + s * row, kind, i);
       o[i] = a * scaled;
     }
   }
 }
 
 static TARGET void attend(const float *q, int heads, int D, const void *k, const void *v, int kind, int S, float *score, float *out) {
-  if (kind == NAT_F32)
-    attend_kind(q, heads, D, k, v, NAT_F32, S, score, out);
-  else
-    attend_kind(q, heads, D, k, v, NAT_BF16, S, score, out);
+  switch (kind) {
+    case NAT_F32: attend_kind(q, heads, D, k, v, NAT_F32, S, score, out); break;
+    case NAT_BF16: attend_kind(q, heads, D, k, v, NAT_BF16, S, score, out); break;
+    default: attend_kind(q, heads, D, k, v, NAT_INT8, S, score, out);
+  }
+}
+
+// A row as codes and its scale; one with a number that is not finite has the scale NaN.
+INLINE void keep_int8(const float *x, int n, int8_t *to) {
+  vf top = {0}, odd = {0};
+  int i = 0;
+  for (; i + W <= n; i += W) {
+    vf v = load(x + i), size = (vf)((vi)v & 0x7fffffff);
+    top = choose(size > top, size, top);
+    odd += v - v; // 0, or NaN
+  }
+  float most = 0, scale, o = SUM(odd);
+  for (int l = 0; l < W; l++) most = top[l] > most ? top[l] : most;
+  for (int t = i; t < n; t++) {
+    most = fabsf(x[t]) > most ? fabsf(x[t]) : most;
+    o += x[t] - x[t];
+  }
+  scale = most / 127 + o;
+  const float inverse = scale > 0 ? 1 / scale : 0;
+  if (scale != scale || inverse == INFINITY) {
+    memset(to, 0, (size_t)n);
+  } else {
+    for (i = 0; i + W <= n; i += W) {
+      vb c = __builtin_convertvector(__builtin_convertvector((load(x + i) * inverse + 12582912.0f) - 12582912.0f, vi), vb);
+      memcpy(to + i, &c, sizeof c);
+    }
+    for (; i < n; i++) to[i] = (int8_t)((x[i] * inverse + 12582912.0f) - 12582912.0f);
+  }
+  memcpy(to + n, &scale, sizeof scale);
 }
 
 static TARGET void keep(const float *x, int n, int kind, void *to) {
   if (kind == NAT_F32)
     memcpy(to, x, (size_t)n * sizeof(float));
-  else
+  else if (kind == NAT_BF16)
     for (int i = 0; i < n; i++) ((uint16_t *)to)[i] = narrow1(x[i]);
+  else
+    keep_int8(x, n, to);
 }

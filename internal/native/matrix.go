@@ -13,10 +13,11 @@ import (
 // Kind is how numbers are stored.
 type Kind int
 
-// F32 and BF16 numbers, in the machine's byte order.
+// F32 and BF16 numbers, in the machine's byte order; INT8 ones with a float32 scale for each row, of caches only.
 const (
 	F32  Kind = C.NAT_F32
 	BF16 Kind = C.NAT_BF16
+	INT8 Kind = C.NAT_INT8
 )
 
 var (

@@ -5,8 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// How the elements of a matrix are stored; those of NAT_FOREIGN are another package's, and so are its products.
-enum { NAT_F32, NAT_BF16, NAT_FOREIGN };
+// How numbers are stored; a matrix of NAT_FOREIGN is another package's, and so are its products. NAT_INT8 is for rows of
+// the key-value cache: codes in -127 … 127, then the row's scale in float32.
+enum { NAT_F32, NAT_BF16, NAT_FOREIGN, NAT_INT8 };
+
+// Bytes of a row of n numbers in the cache.
+static inline long nat_row_bytes(int kind, int n) {
+  return kind == NAT_F32 ? 4L * n : kind == NAT_BF16 ? 2L * n : n + 4L;
+}
 
 typedef struct nat_matrix nat_matrix;
 
@@ -65,7 +71,7 @@ typedef struct {
   void (*swiglu)(float *gate, const float *up, int n);
   // out[g] = Σ_s softmax(q[g]·k[s]/√D) v[s] for the heads g of one key head; score has room for heads·S.
   void (*attend)(const float *q, int heads, int D, const void *k, const void *v, int kind, int S, float *score, float *out);
-  void (*store)(const float *x, int n, int kind, void *to); // converts
+  void (*store)(const float *x, int n, int kind, void *to); // a row for the cache
 } nat_kernels;
 
 extern const nat_kernels nat_portable;
@@ -93,7 +99,7 @@ typedef struct {
 typedef struct {
   int layers, width, heads, kv, dim, inner;
   float eps;
-  int cache; // element kind of the key-value cache
+  int cache; // kind of the key-value cache's rows
 } nat_shape;
 
 // Where a decoder's time goes; NAT_OUTSIDE is between calls and not counted.

@@ -16,7 +16,7 @@ type Shape struct {
 
 	Eps       float64
 	Frequency []float32 // of the rotation, [HeadDim/2]
-	Cache     Kind      // of keys and values
+	Cache     Kind      // of keys and values; INT8 has a scale for each head and row
 }
 
 // Layer is where the weights of one decoder layer are. The gains are copied when they are bound.
@@ -42,7 +42,7 @@ func NewStack(pool *Pool, s Shape) (*Stack, error) {
 			return nil, fmt.Errorf("native: %s %d, want a positive number", name, v)
 		}
 	}
-	if s.Heads%s.KVHeads != 0 || s.HeadDim%2 != 0 || len(s.Frequency) != s.HeadDim/2 || s.Cache != F32 && s.Cache != BF16 {
+	if s.Heads%s.KVHeads != 0 || s.HeadDim%2 != 0 || len(s.Frequency) != s.HeadDim/2 || s.Cache != F32 && s.Cache != BF16 && s.Cache != INT8 {
 		return nil, fmt.Errorf("native: %d heads, %d key heads, head size %d, %d frequencies, cache kind %d do not fit",
 			s.Heads, s.KVHeads, s.HeadDim, len(s.Frequency), s.Cache)
 	}

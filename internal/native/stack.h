@@ -4,7 +4,7 @@
 
 #include "product.h"
 
-// The keys and values of one sequence: [layer][key head][2][room][dim] of the shape's cache kind.
+// The keys and values of one sequence: [layer][key head][2][room] rows of the shape's cache kind.
 typedef struct {
   int rows, room;
   char data[];
@@ -50,7 +50,7 @@ int nat_caches_begin(nat_stack *s, const int32_t *rows, int sequences);
 int nat_caches_next(nat_stack *s);
 
 static inline size_t nat_cache_row(const nat_stack *s) {
-  return (size_t)s->shape.dim * (s->shape.cache == NAT_F32 ? sizeof(float) : sizeof(uint16_t));
+  return (size_t)nat_row_bytes(s->shape.cache, s->shape.dim);
 }
 
 static inline char *nat_cache_keys(const nat_stack *s, nat_cache *c, int layer, int head) {
