@@ -75,6 +75,9 @@ struct int4_kernels {
 };
 
 extern const int4_kernels int4_portable;
+#if defined(__x86_64__)
+extern const int4_kernels int4_avx2;
+#endif
 
 const int4_kernels *int4_kernels_at(int i); // those that this CPU can run, slowest first; NULL after the last
 

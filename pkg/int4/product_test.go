@@ -89,7 +89,7 @@ func TestProducts(t *testing.T) {
 					t.Fatal(err)
 				}
 				want, size := naive(t, w, a, 1.0/64, x)
-				if err := compare(y, want, size, 1e-6); err != nil {
+				if err := compare(y, want, size, 1e-5); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -132,7 +132,7 @@ func TestExtremes(t *testing.T) {
 						for i := range size {
 							size[i] += 1e-30
 						}
-						if err := compare(y, want, size, 1e-6); err != nil {
+						if err := compare(y, want, size, 1e-5); err != nil {
 							t.Errorf("%s g%d symmetric %v, codes %d, %v: %v", kernels, group, symmetric, code, a, err)
 						}
 					}
