@@ -15,6 +15,9 @@ import (
 type StepperOptions struct {
 	Threads int    // of native kernels; 0 for as many as libtorch uses
 	Kernels string // their name, of native.Kernels; "" for the fastest of this CPU
+	// PackedKernels are those of packed projections, by a name of pkg/int4's Kernels; "" for the fastest of this CPU.
+	PackedKernels string
+	Cache         CacheType // of keys and values
 	// Pack copies bf16 matrices into 12 bits per weight, without loss: decoding reads a quarter less, for three quarters
 	// more memory and half a second at the start (0.6B). It pays for speech, not for a few frames. The copy is that of the
 	// moment when the steppers are made; matrices that do not lend themselves to it are read as they are.
@@ -26,9 +29,10 @@ type StepperOptions struct {
 // Steppers are the two steppers that decoding needs, of one kind.
 type Steppers struct {
 	Talker, Predictor Stepper
-	Kernels           string // the native kernels that they run; "" for libtorch's operations
-	Why               error  // why they are libtorch's, where they are
-	Packed            int64  // bytes of packed weights
+	Kernels           string         // the native kernels that they run; "" for libtorch's operations
+	Why               error          // why they are libtorch's, where they are
+	Packed            int64          // bytes of weights packed without loss
+	Formats           map[string]int // how many matrices native kernels read in formats of other packages
 
 	native *engine
 }
@@ -51,7 +55,7 @@ func (m *Model) Steppers(o StepperOptions) (*Steppers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("talker: %w", err)
 	}
-	e, err := newEngine(m, pool, o.Pack)
+	e, err := newEngine(m, pool, o)
 	if err != nil {
 		e.close()
 		return nil, fmt.Errorf("talker: native steppers: %w", err)
@@ -61,6 +65,7 @@ func (m *Model) Steppers(o StepperOptions) (*Steppers, error) {
 		Predictor: &nativePredictor{*e.stepper(e.predictor, m.Config.Talker.Predictor.Hidden, &e.spent.Frames, &e.spent.Frames)},
 		Kernels:   pool.Kernels(),
 		Packed:    e.weights.packed(),
+		Formats:   e.weights.foreign(),
 		native:    e,
 	}, nil
 }
@@ -93,24 +98,27 @@ func (s *Steppers) Close() {
 }
 
 // Native tells why native steppers do not apply to this model; nil if they do: all of the talker's and the code
-// predictor's projections are plain float32 or bf16 matrices on the CPU, with nothing done to their inputs.
+// predictor's projections are float32 or bf16 matrices on the CPU, or forms that bring kernels of their own (pkg/int4's
+// Linear); what is done to their inputs is a scale per channel or a Hadamard rotation.
 func (m *Model) Native() error {
 	if m.Device.Name != gotch.CPU.Name {
 		return fmt.Errorf("the model is on device %s, want the CPU", m.Device.Name)
 	}
 	slots := append(nn.Slots(m.Decoder), m.CodecHead)
 	for _, s := range append(slots, nn.Slots(m.Predictor)...) {
-		l, ok := s.P.(*nn.Linear)
-		switch {
-		case !ok:
-			return fmt.Errorf("%s is a %T, want a float matrix", s.Path, s.P)
-		case s.Transform != nil:
-			return fmt.Errorf("%s has a %T on its input, want none", s.Path, s.Transform)
-		case l.W.T == nil:
-			return fmt.Errorf("%s has no weight yet", s.Path)
+		if s.Transform != nil {
+			if _, _, err := turning(s); err != nil {
+				return err
+			}
 		}
-		if _, err := kindOf(l.W); err != nil {
-			return err
+		switch p := s.P.(type) {
+		case form:
+		case *nn.Linear:
+			if _, err := kindOf(p.W); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("%s is a %T, want a float matrix or a form with kernels", s.Path, s.P)
 		}
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 
 	"github.com/qakd/qakd/internal/native"
 	"github.com/qakd/qakd/pkg/nn"
-	"github.com/sugarme/gotch"
 )
 
 // engine is what the native steppers of one model share: threads, weights and both decoders.
@@ -24,13 +23,14 @@ type engine struct {
 func book(to *time.Duration, began time.Time) { *to += time.Since(began) }
 
 // newEngine also returns the engine with an error, for close.
-func newEngine(m *Model, pool *native.Pool, pack bool) (*engine, error) {
-	e := &engine{m: m, pool: pool, weights: weights{pool: pool, pack: pack, of: make(map[*nn.Param]*weight)}}
-	cache := native.F32
-	if m.DType == gotch.BFloat16 {
-		cache = native.BF16
+func newEngine(m *Model, pool *native.Pool, o StepperOptions) (*engine, error) {
+	e := &engine{m: m, pool: pool, weights: weights{
+		pool: pool, pack: o.Pack, forms: o.PackedKernels, of: make(map[any]*weight), turns: make(map[nn.Transform]*turn),
+	}}
+	cache, err := o.Cache.kind(m.DType)
+	if err != nil {
+		return e, err
 	}
-	var err error
 	if e.talker, err = native.NewStack(pool, m.Config.Talker.native(cache)); err != nil {
 		return e, err
 	}
@@ -56,6 +56,8 @@ func (e *engine) bind() error {
 	if err := m.Native(); err != nil {
 		return err
 	}
+	w.err = nil
+	w.round++
 	talker, predictor := w.layers(m.Decoder), w.layers(m.Predictor.Decoder)
 	norm, cpNorm := w.vector(m.Decoder.Norm.W), w.vector(m.Predictor.Decoder.Norm.W)
 	e.head = w.slot(m.CodecHead)
@@ -83,6 +85,7 @@ func (e *engine) bind() error {
 	}
 	e.frames.Close()
 	e.frames = frames
+	w.forget()
 	return nil
 }
 

@@ -276,7 +276,7 @@ func TestNativeRefusals(t *testing.T) {
 func TestNativeFallback(t *testing.T) {
 	m := loadFixture(t, "tiny-f32")
 	slot := m.Predictor.Decoder.Blocks[0].MLP.Down
-	slot.Transform = nn.Hadamard{Block: 4}
+	slot.P = struct{ nn.Projection }{slot.P}
 	st, err := m.Steppers(StepperOptions{})
 	if err != nil {
 		t.Fatal(err)

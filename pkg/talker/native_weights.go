@@ -8,35 +8,54 @@ import (
 
 	"github.com/qakd/qakd/internal/native"
 	"github.com/qakd/qakd/pkg/nn"
-	"github.com/sugarme/gotch/ts"
 )
+
+// form is a projection whose products are another package's: kernels for packed weights.
+type form interface {
+	// Native describes the matrix, bias included, for a set of that package's kernels; "" is the fastest. The caller closes
+	// the description, and uses it only while the projection lives.
+	Native(kernels string) (*native.Matrix, error)
+}
 
 // weights are the parameters that native kernels read where they lie. The first problem stays in err.
 type weights struct {
-	pool *native.Pool
-	pack bool
-	of   map[*nn.Param]*weight
-	err  error
+	pool  *native.Pool
+	pack  bool
+	forms string          // kernels of forms
+	of    map[any]*weight // by *nn.Param, or *nn.Slot of a form
+	turns map[nn.Transform]*turn
+	round int // of descriptions
+	err   error
 }
 
 type weight struct {
-	t *ts.Tensor // where the matrix was described
-	m *native.Matrix
+	m     *native.Matrix
+	name  string
+	same  func() bool // whether what was described still stands there
+	round int         // the last one that it was part of
 }
 
 // matrix describes a parameter [rows, cols]; again only where its tensor has been replaced.
 func (w *weights) matrix(p *nn.Param, pack bool) *native.Matrix {
-	have := w.of[p]
-	if have != nil && have.t == p.T || w.err != nil {
+	t := p.T
+	return w.described(p, p.Name, func() bool { return p.T == t }, func() (*native.Matrix, error) { return w.describe(p, pack && w.pack) })
+}
+
+func (w *weights) described(key any, name string, same func() bool, describe func() (*native.Matrix, error)) *native.Matrix {
+	have := w.of[key]
+	if have != nil {
+		have.round = w.round
+	}
+	if have != nil && have.same() || w.err != nil {
 		return have.matrix()
 	}
-	m, err := w.describe(p, pack && w.pack)
+	m, err := describe()
 	if err != nil {
-		w.err = fmt.Errorf("%s: %w", p.Name, err)
+		w.err = fmt.Errorf("%s: %w", name, err)
 		return have.matrix()
 	}
 	have.matrix().Close()
-	w.of[p] = &weight{p.T, m}
+	w.of[key] = &weight{m, name, same, w.round}
 	return m
 }
 
@@ -76,18 +95,27 @@ func elements(p *nn.Param) (native.Kind, unsafe.Pointer, error) {
 	return kind, at, err
 }
 
-// slot describes a projection's matrix and bias.
+// slot describes a projection's matrix and bias, and the transform of its input.
 func (w *weights) slot(s *nn.Slot) *native.Matrix {
-	l, ok := s.P.(*nn.Linear)
-	if !ok || s.Transform != nil {
-		if w.err == nil {
-			w.err = fmt.Errorf("%s is no plain matrix any more", s.Path)
+	var m *native.Matrix
+	switch p := s.P.(type) {
+	case *nn.Linear:
+		m = w.matrix(p.W, true)
+		if p.B != nil && w.err == nil {
+			w.err = m.SetBias(w.vector(p.B))
 		}
-		return nil
+	case form:
+		was := s.P
+		same := func() bool { return s.P == was }
+		m = w.described(s, s.Path, same, func() (*native.Matrix, error) { return p.Native(w.forms) })
+	default:
+		if w.err == nil {
+			w.err = fmt.Errorf("%s is a %T, want a float matrix or one with kernels", s.Path, s.P)
+		}
 	}
-	m := w.matrix(l.W, true)
-	if l.B != nil && w.err == nil {
-		w.err = m.SetBias(w.vector(l.B))
+	t := w.transform(s)
+	if w.err == nil {
+		w.err = m.SetTransform(t)
 	}
 	return m
 }
@@ -128,11 +156,32 @@ func (w *weights) layers(d *nn.Decoder) []native.Layer {
 	return out
 }
 
+// forget drops what the last round no longer had.
+func (w *weights) forget() {
+	for key, have := range w.of {
+		if have.round != w.round {
+			have.m.Close()
+			delete(w.of, key)
+		}
+	}
+}
+
+// foreign counts the matrices of other packages by their formats.
+func (w *weights) foreign() map[string]int {
+	n := make(map[string]int)
+	for _, have := range w.of {
+		if f := have.m.Format(); f != "" {
+			n[f]++
+		}
+	}
+	return n
+}
+
 // check tells whether a tensor has been replaced since it was described: the kernels would read freed memory.
 func (w *weights) check() error {
-	for p, have := range w.of {
-		if p.T != have.t {
-			return fmt.Errorf("%s has been replaced while speech was decoded; begin again with Prefill", p.Name)
+	for _, have := range w.of {
+		if !have.same() {
+			return fmt.Errorf("%s has been replaced while speech was decoded; begin again with Prefill", have.name)
 		}
 	}
 	return nil
@@ -150,5 +199,8 @@ func (w *weights) close() {
 	for _, have := range w.of {
 		have.m.Close()
 	}
-	w.of = nil
+	for _, t := range w.turns {
+		t.n.Close()
+	}
+	w.of, w.turns = nil, nil
 }
