@@ -1,7 +1,9 @@
 // For any CPU.
 #define W 4
 #define TARGET
+#include "many.h"
 #include "product.h"
 #include "quantize.h"
 
-const int4_kernels int4_portable = {.name = "portable", .quantize = quantize, .a8 = a8, .a16 = a16};
+const int4_kernels int4_portable = {.name = "portable", .quantize = quantize, .a8 = a8, .a16 = a16,
+                                     .a8_many = int4_many_a8_portable, .a16_many = int4_many_a16_portable};
