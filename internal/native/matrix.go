@@ -54,6 +54,14 @@ func Foreign(format unsafe.Pointer, rows, cols int, data unsafe.Pointer) (*Matri
 	return &Matrix{c: C.nat_matrix{kind: C.NAT_FOREIGN, rows: C.int(rows), cols: C.int(cols), data: data, format: f}}, nil
 }
 
+// Format is the name of a foreign matrix's format; "" of others.
+func (m *Matrix) Format() string {
+	if m.c.format == nil {
+		return ""
+	}
+	return C.GoString(m.c.format.name)
+}
+
 // SetBias adds v [rows] to each product. It is copied.
 func (m *Matrix) SetBias(v []float32) error {
 	if len(v) != int(m.c.rows) {
