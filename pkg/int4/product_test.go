@@ -71,7 +71,7 @@ func compare(got []float32, want, size []float64, tol float64) error {
 
 // Every kernel against pkg/quant, over shapes, rows and kinds of activations.
 func TestProducts(t *testing.T) {
-	for _, kernels := range Kernels() {
+	for _, kernels := range sets() {
 		t.Run(kernels, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				group := rapid.SampledFrom([]int64{32, 128}).Draw(t, "group")
@@ -99,7 +99,7 @@ func TestProducts(t *testing.T) {
 
 // Sums as large as they get: all codes -8 or 7, all activations ±127, and a static scale that clips to -128.
 func TestExtremes(t *testing.T) {
-	for _, kernels := range Kernels() {
+	for _, kernels := range sets() {
 		for _, group := range []int64{32, 128} {
 			for _, symmetric := range []bool{true, false} {
 				const n = 19
@@ -156,7 +156,7 @@ func TestActivationCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	for _, kernels := range Kernels() {
+	for _, kernels := range sets() {
 		for trial := range 200 {
 			x, y := gaussian(r, k, math.Exp2(float64(trial%60-30))), make([]float32, k)
 			switch trial % 10 {
@@ -201,7 +201,7 @@ func TestActivationCodes(t *testing.T) {
 func TestNotFinite(t *testing.T) {
 	w := newWeight(t, rand.New(rand.NewPCG(6, 7)), 40, 128, scheme(32, true))
 	defer w.m.Close()
-	for _, kernels := range Kernels() {
+	for _, kernels := range sets() {
 		for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
 			for _, a := range []quant.ActivationScheme{{}, dynamic, {Bits: 8, Mode: quant.StaticTensor}} {
 				if err := w.m.SetInput(a, 0.25); err != nil {
