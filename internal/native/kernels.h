@@ -2,7 +2,8 @@
 //   W           floats in a vector
 //   TARGET      attributes of every function, which let the compiler use the instructions
 //   SUM(v)      the sum of a vector's elements, and
-//   WIDEN(p)    W bf16 numbers as floats, where the compiler's own code for them is slow
+//   WIDEN(p)    W bf16 numbers as floats, and
+//   WIDEN8(p)   W signed bytes as floats, where the compiler's own code for them is slow
 //   ROWS_MOST   the most rows of x that a block of a product holds in registers
 // and includes this file. Sums run in W lanes, so that sets of kernels differ by rounding.
 #include <math.h>
@@ -16,7 +17,6 @@ typedef float vf __attribute__((vector_size(4 * W)));
 typedef int32_t vi __attribute__((vector_size(4 * W)));
 typedef uint32_t vu __attribute__((vector_size(4 * W)));
 typedef uint16_t vh __attribute__((vector_size(2 * W)));
-typedef int8_t vb __attribute__((vector_size(W)));
 
 INLINE vf load(const float *p) {
   vf v;
@@ -218,10 +218,18 @@ static TARGET void swiglu(float *gate, const float *up, int n) {
 // In place; returns 1/Σ, by which the result is still to be scaled.
 INLINE float softmax(float *x, int n) {
   float top = x[0];
-  for (int i = 1; i < n; i++) top = x[i] > top ? x[i] : top;
-  vf sum = {0};
   int i = 0;
-  for (; i + W <= n; i += W) {
+  if (n >= W) {
+    vf most = load(x);
+    for (i = W; i + W <= n; i += W) {
+      vf v = load(x + i);
+      most = choose(v > most, v, most);
+    }
+    for (int l = 0; l < W; l++) top = most[l] > top ? most[l] : top;
+  }
+  for (; i < n; i++) top = x[i] > top ? x[i] : top;
+  vf sum = {0};
+  for (i = 0; i + W <= n; i += W) {
     vf e = exponential(load(x + i) - top);
     store(x + i, e);
     sum += e;
@@ -231,13 +239,17 @@ INLINE float softmax(float *x, int n) {
   return 1 / s;
 }
 
-// W numbers of a row in the cache, and one. Those of NAT_INT8 are codes, still to be multiplied by the row's scale.
-INLINE vf cached(const char *row, int kind, int i) {
-  if (kind != NAT_INT8) return get(row, kind, i);
-  vb c;
-  memcpy(&c, row + i, sizeof c);
-  return __builtin_convertvector(__builtin_convertvector(c, vi), vf);
+#ifndef WIDEN8 // W signed bytes as floats
+INLINE vf widen8(const int8_t *p) {
+  vf v;
+  for (int l = 0; l < W; l++) v[l] = (float)p[l];
+  return v;
 }
+#define WIDEN8 widen8
+#endif
+
+// W numbers of a row in the cache, and one. Those of NAT_INT8 are codes, still to be multiplied by the row's scale.
+INLINE vf cached(const char *row, int kind, int i) { return kind == NAT_INT8 ? WIDEN8((const int8_t *)row + i) : get(row, kind, i); }
 INLINE float cached1(const char *row, int kind, int i) { return kind == NAT_INT8 ? (float)((const int8_t *)row)[i] : get1(row, kind, i); }
 INLINE float scale_of(const char *row, int kind, int D) {
   float s = 1;
@@ -245,45 +257,80 @@ INLINE float scale_of(const char *row, int kind, int D) {
   return s;
 }
 
-INLINE float dot(const float *q, const char *k, int kind, int D) {
-  vf sum = {0};
+enum { KEYS_AHEAD = 12 }; // rows that are asked for before they are read
+
+// Scores of N keys with G queries, N and G constant where this is called.
+INLINE void scores(const float *q, int G, const char *k, long row, int kind, int N, int D, float scale, float *score, int S) {
+  vf sum[4][2] = {{{0}}};
   int i = 0;
-  for (; i + W <= D; i += W) sum += load(q + i) * cached(k, kind, i);
-  float s = SUM(sum);
-  for (; i < D; i++) s += q[i] * cached1(k, kind, i);
-  return s * scale_of(k, kind, D);
+#pragma GCC unroll 4
+  for (int n = 0; n < N; n++)
+    for (long at = 0; at < row; at += 64) __builtin_prefetch(k + (n + KEYS_AHEAD) * row + at);
+  for (; i + W <= D; i += W) {
+    vf qv[2];
+#pragma GCC unroll 2
+    for (int g = 0; g < G; g++) qv[g] = load(q + (long)g * D + i);
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) {
+      vf kv = cached(k + n * row, kind, i);
+#pragma GCC unroll 2
+      for (int g = 0; g < G; g++) sum[n][g] += qv[g] * kv;
+    }
+  }
+#pragma GCC unroll 4
+  for (int n = 0; n < N; n++)
+#pragma GCC unroll 2
+    for (int g = 0; g < G; g++) {
+      float s = SUM(sum[n][g]);
+      for (int t = i; t < D; t++) s += q[(long)g * D + t] * cached1(k + n * row, kind, t);
+      score[(long)g * S + n] = s * (scale * scale_of(k + n * row, kind, D));
+    }
 }
 
-// n vectors of Σ_s p[s]·v[s] from column i on.
-INLINE void mix(const float *p, const char *v, int kind, int S, int D, int i, int n, float scale, float *out) {
-  const long row = nat_row_bytes(kind, D);
-  vf a[4] = {{0}};
+// N vectors of Σ_s p[s]·v[s] from column i on, for G heads.
+INLINE void mix(const float *p, int G, const char *v, long row, int kind, int S, int D, int i, int N, const float *scale, float *out) {
+  vf a[2][4] = {{{0}}};
   for (int s = 0; s < S; s++)
 #pragma GCC unroll 4
-    for (int c = 0; c < n; c++) a[c] += p[s] * cached(v + s * row, kind, i + c * W);
+    for (int c = 0; c < N; c++) {
+      vf x = cached(v + s * row, kind, i + c * W);
+#pragma GCC unroll 2
+      for (int g = 0; g < G; g++) a[g][c] += p[(long)g * S + s] * x;
+    }
+#pragma GCC unroll 2
+  for (int g = 0; g < G; g++)
 #pragma GCC unroll 4
-  for (int c = 0; c < n; c++) store(out + i + c * W, a[c] * scale);
+    for (int c = 0; c < N; c++) store(out + (long)g * D + i + c * W, a[g][c] * scale[g]);
+}
+
+// G heads of one key head.
+INLINE void attend_heads(const float *q, int G, int D, const char *k, const char *v, int kind, int S, float *score, float *out) {
+  const float scale = 1 / sqrtf((float)D);
+  const long row = nat_row_bytes(kind, D);
+  float scaled[2];
+  int s = 0, i = 0;
+  for (; s + 4 <= S; s += 4) scores(q, G, k + s * row, row, kind, 4, D, scale, score + s, S);
+  for (; s < S; s++) scores(q, G, k + s * row, row, kind, 1, D, scale, score + s, S);
+  for (int g = 0; g < G; g++) {
+    float *p = score + (long)g * S;
+    scaled[g] = softmax(p, S);
+    if (kind == NAT_INT8)
+      for (s = 0; s < S; s++) p[s] *= scale_of(v + s * row, kind, D);
+  }
+  for (; i + 4 * W <= D; i += 4 * W) mix(score, G, v, row, kind, S, D, i, 4, scaled, out);
+  for (; i + W <= D; i += W) mix(score, G, v, row, kind, S, D, i, 1, scaled, out);
+  for (; i < D; i++)
+    for (int g = 0; g < G; g++) {
+      float a = 0;
+      for (s = 0; s < S; s++) a += score[(long)g * S + s] * cached1(v + s * row, kind, i);
+      out[(long)g * D + i] = a * scaled[g];
+    }
 }
 
 INLINE void attend_kind(const float *q, int heads, int D, const char *k, const char *v, int kind, int S, float *score, float *out) {
-  const float scale = 1 / sqrtf((float)D);
-  const long row = nat_row_bytes(kind, D);
-  for (int s = 0; s < S; s++)
-    for (int g = 0; g < heads; g++) score[(long)g * S + s] = scale * dot(q + (long)g * D, k + s * row, kind, D);
-  for (int g = 0; g < heads; g++) {
-    float *p = score + (long)g * S, *o = out + (long)g * D;
-    float scaled = softmax(p, S);
-    if (kind == NAT_INT8)
-      for (int s = 0; s < S; s++) p[s] *= scale_of(v + s * row, kind, D);
-    int i = 0;
-    for (; i + 4 * W <= D; i += 4 * W) mix(p, v, kind, S, D, i, 4, scaled, o);
-    for (; i + W <= D; i += W) mix(p, v, kind, S, D, i, 1, scaled, o);
-    for (; i < D; i++) {
-      float a = 0;
-      for (int s = 0; s < S; s++) a += p[s] * cached1(v + s * row, kind, i);
-      o[i] = a * scaled;
-    }
-  }
+  int g = 0;
+  for (; g + 2 <= heads; g += 2) attend_heads(q + (long)g * D, 2, D, k, v, kind, S, score, out + (long)g * D);
+  for (; g < heads; g++) attend_heads(q + (long)g * D, 1, D, k, v, kind, S, score, out + (long)g * D);
 }
 
 static TARGET void attend(const float *q, int heads, int D, const void *k, const void *v, int kind, int S, float *score, float *out) {
@@ -314,11 +361,7 @@ INLINE void keep_int8(const float *x, int n, int8_t *to) {
   if (scale != scale || inverse == INFINITY) {
     memset(to, 0, (size_t)n);
   } else {
-    for (i = 0; i + W <= n; i += W) {
-      vb c = __builtin_convertvector(__builtin_convertvector((load(x + i) * inverse + 12582912.0f) - 12582912.0f, vi), vb);
-      memcpy(to + i, &c, sizeof c);
-    }
-    for (; i < n; i++) to[i] = (int8_t)((x[i] * inverse + 12582912.0f) - 12582912.0f);
+    for (i = 0; i < n; i++) to[i] = (int8_t)(int32_t)((x[i] * inverse + 12582912.0f) - 12582912.0f);
   }
   memcpy(to + n, &scale, sizeof scale);
 }

@@ -9,6 +9,7 @@
 #define ROWS_MOST 6
 #define SUM _mm512_reduce_add_ps
 #define WIDEN(p) ((vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))), 16))
+#define WIDEN8(p) ((vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p)))))
 
 static int packed(const nat_matrix *w, int r0, int r1, const float *x, int ldx, int M, float *y, int ldy, int add);
 #define SPECIAL packed
