@@ -14,7 +14,8 @@ INT4_A16(int4_many_a16_avx2);
 INT4_A8(int4_many_a8_avx512vnni);
 INT4_A16(int4_many_a16_avx512);
 INT4_A8(int4_many_a8_amx);
+INT4_A16(int4_many_a16_amx);
 
-int int4_tiles_permitted(void); // whether the CPU has tiles of int8, and the system lets this process use them
+int int4_tiles_permitted(void); // whether the CPU has tiles of int8 and bf16, and the system lets this process use them
 
 #endif

@@ -8,7 +8,7 @@
 #include "../quantize.h"
 #include "sets.h"
 
-INT4_A16(emulated_many_a16);
+INT4_A16(emulated_many_a16_amx);
 
 const int4_kernels int4_emulated_amx = {.name = "emulated-amx", .quantize = quantize, .a8 = emulated_many_a8_amx,
-                                         .a16 = emulated_many_a16};
+                                         .a16 = emulated_many_a16_amx};

@@ -3,7 +3,7 @@
 // and where they read and write; it is slow, and only tests import it.
 package emulated
 
-// #cgo CFLAGS: -O2 -Wall -Wno-psabi -ffp-contract=off -I${SRCDIR}/include
+// #cgo CFLAGS: -O1 -Wall -Wno-psabi -I${SRCDIR}/include
 // #cgo LDFLAGS: -lm
 // #include "sets.h"
 import "C"

@@ -62,11 +62,40 @@ static inline void tile_dot(int c, int a, int b) {
     }
 }
 
+// Subnormal numbers are 0, as in TDPBF16PS.
+static inline float tile_bf16(const uint8_t *p) {
+  uint16_t h;
+  memcpy(&h, p, sizeof h);
+  const uint32_t u = (h & 0x7f80) == 0 ? (uint32_t)(h & 0x8000) << 16 : (uint32_t)h << 16;
+  float f;
+  memcpy(&f, &u, sizeof f);
+  return f;
+}
+
+// Products of even and of odd numbers are summed apart, each in float32.
+static inline void tile_dot_bf16(int c, int a, int b) {
+  const uint8_t *rows = tiles_now.rows;
+  const uint16_t *bytes = tiles_now.bytes;
+  demand(c != a && c != b && a != b && rows[c] && rows[a] == rows[c] && bytes[b] == bytes[c] && bytes[a] == 4 * rows[b]);
+  for (int m = 0; m < rows[c]; m++)
+    for (int n = 0; n < bytes[c] / 4; n++) {
+      float sum, even = 0, odd = 0;
+      for (int k = 0; k < rows[b]; k++) {
+        even += tile_bf16(tile_data[a][m] + 4 * k) * tile_bf16(tile_data[b][k] + 4 * n);
+        odd += tile_bf16(tile_data[a][m] + 4 * k + 2) * tile_bf16(tile_data[b][k] + 4 * n + 2);
+      }
+      memcpy(&sum, tile_data[c][m] + 4 * n, sizeof sum);
+      sum += even + odd;
+      memcpy(tile_data[c][m] + 4 * n, &sum, sizeof sum);
+    }
+}
+
 #define TILES_CONFIGURE(c) tiles_configure(c)
 #define TILES_RELEASE() tiles_release()
 #define TILE_ZERO(t) tile_zero(t)
 #define TILE_LOAD(t, p, stride) tile_load(t, p, stride)
 #define TILE_STORE(t, p, stride) tile_store(t, p, stride)
 #define TILE_DOT(c, a, b) tile_dot(c, a, b)
+#define TILE_DOT_BF16(c, a, b) tile_dot_bf16(c, a, b)
 
 #endif
