@@ -28,7 +28,8 @@ var (
 // Matrix is a matrix [rows, cols] whose elements belong to somebody else.
 type Matrix struct {
 	c    C.nat_matrix
-	size int64 // bytes of its own: packed weights
+	size int64  // bytes of its own: packed weights
+	free func() // the rest of its own, or nil
 }
 
 // NewMatrix describes rows×cols numbers of a kind at data, row after row: memory outside Go's, which must stay where it
@@ -146,7 +147,7 @@ func (m *Matrix) Pack(p *Pool) (bool, error) {
 // Packed is the bytes of the packed copy; 0 without one.
 func (m *Matrix) Packed() int64 { return m.size }
 
-// Close frees the bias and the packed copy.
+// Close frees what is the matrix's own: the bias, the packed copy, the scales of a table.
 func (m *Matrix) Close() {
 	if m == nil {
 		return
@@ -154,6 +155,10 @@ func (m *Matrix) Close() {
 	C.free(unsafe.Pointer(m.c.bias))
 	C.nat_packed_free(&m.c)
 	m.c.bias, m.size = nil, 0
+	if m.free != nil {
+		m.free()
+		m.free = nil
+	}
 }
 
 // vector is a copy of v in C's memory; nil when there is none.

@@ -98,8 +98,8 @@ func (s *Steppers) Close() {
 }
 
 // Native tells why native steppers do not apply to this model; nil if they do: all of the talker's and the code
-// predictor's projections are float32 or bf16 matrices on the CPU, or forms that bring kernels of their own (pkg/int4's
-// Linear); what is done to their inputs is a scale per channel or a Hadamard rotation.
+// predictor's projections and codec tables are float32 or bf16 matrices on the CPU, or forms that bring kernels of their
+// own (pkg/int4's Linear); what is done to inputs is a scale per channel or a Hadamard rotation.
 func (m *Model) Native() error {
 	if m.Device.Name != gotch.CPU.Name {
 		return fmt.Errorf("the model is on device %s, want the CPU", m.Device.Name)
@@ -119,6 +119,20 @@ func (m *Model) Native() error {
 			}
 		default:
 			return fmt.Errorf("%s is a %T, want a float matrix or a form with kernels", s.Path, s.P)
+		}
+	}
+	for _, e := range append([]*nn.Embedding{m.CodecEmbedding}, m.Predictor.Embeddings...) {
+		switch e.T.(type) {
+		case form:
+		case nil:
+			if _, err := kindOf(e.W); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("%s is a %T, want float numbers or a form with rows of its own", e.Path, e.T)
+		}
+		if e.Kept != nil {
+			return fmt.Errorf("%s has rows for some codes only, want all", e.Path)
 		}
 	}
 	return nil

@@ -61,11 +61,11 @@ func (e *engine) bind() error {
 	talker, predictor := w.layers(m.Decoder), w.layers(m.Predictor.Decoder)
 	norm, cpNorm := w.vector(m.Decoder.Norm.W), w.vector(m.Predictor.Decoder.Norm.W)
 	e.head = w.slot(m.CodecHead)
-	tables := []*native.Matrix{w.matrix(m.CodecEmbedding.W, false)}
+	tables := []*native.Matrix{w.table(m.CodecEmbedding)}
 	var heads []*native.Matrix
 	for j, h := range m.Predictor.Heads {
 		heads = append(heads, w.slot(h))
-		tables = append(tables, w.matrix(m.Predictor.Embeddings[j].W, false))
+		tables = append(tables, w.table(m.Predictor.Embeddings[j]))
 	}
 	if m.Predictor.Adapter != nil {
 		e.adapter = w.slot(m.Predictor.Adapter)

@@ -10,10 +10,10 @@ import (
 	"github.com/qakd/qakd/pkg/nn"
 )
 
-// form is a projection whose products are another package's: kernels for packed weights.
+// form is a projection or table whose products and rows are another package's: kernels for packed weights.
 type form interface {
 	// Native describes the matrix, bias included, for a set of that package's kernels; "" is the fastest. The caller closes
-	// the description, and uses it only while the projection lives.
+	// the description, and uses it only while the form lives.
 	Native(kernels string) (*native.Matrix, error)
 }
 
@@ -22,7 +22,7 @@ type weights struct {
 	pool  *native.Pool
 	pack  bool
 	forms string          // kernels of forms
-	of    map[any]*weight // by *nn.Param, or *nn.Slot of a form
+	of    map[any]*weight // by *nn.Param, or by *nn.Slot or *nn.Embedding of a form
 	turns map[nn.Transform]*turn
 	round int // of descriptions
 	err   error
@@ -118,6 +118,23 @@ func (w *weights) slot(s *nn.Slot) *native.Matrix {
 		w.err = m.SetTransform(t)
 	}
 	return m
+}
+
+// table describes an embedding's.
+func (w *weights) table(e *nn.Embedding) *native.Matrix {
+	if e.T == nil {
+		return w.matrix(e.W, false)
+	}
+	was := e.T
+	f, ok := was.(form)
+	if !ok {
+		if w.err == nil {
+			w.err = fmt.Errorf("%s is a %T, want float numbers or a form with rows of its own", e.Path, e.T)
+		}
+		return nil
+	}
+	same := func() bool { return e.T == was }
+	return w.described(e, e.Path, same, func() (*native.Matrix, error) { return f.Native(w.forms) })
 }
 
 // vector copies a gain or a bias.
