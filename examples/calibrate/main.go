@@ -1,15 +1,20 @@
 // Calibrate runs calibration speech through the float teacher, watches the input of every targeted layer, and fits the
-// student's scales.
+// student's scales, and with some methods its codes.
 //
 //	go run ./examples/calibrate -experiment demo-w4a8 -run runs/mine
+//	go run ./examples/calibrate -experiment demo-w4a8 -set calib.weight_method=gptq -run runs/gptq
+//	go run ./examples/calibrate -experiment demo-twin-w4a8 -compare rtn,mse,awq,gptq,autoround -run runs/compare
 //
-// It prepares the student first if the run has none, prints a line per layer (tokens, range, scale, SQNR before and
-// after) and writes <run>/calibration.safetensors and <run>/calibrated.
+// It prepares the student first if the run has none, prints a line per layer, the most damaged first (tokens, range, scale,
+// SQNR before and after, error of the output), and writes <run>/calibration.safetensors and <run>/calibrated. With -compare it
+// writes <run>/comparison.json instead: methods side by side, by what the whole model says.
 package main
 
 import (
 	"context"
+	"flag"
 	"os"
+	"strings"
 
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/report"
@@ -17,17 +22,29 @@ import (
 )
 
 func main() {
+	var methods string
 	os.Exit(stage.Program{
-		Name: "calibrate", Products: []string{stage.ResultFile, stage.CalibratedDir}, Output: stage.ResultFile,
+		Name: "calibrate", Products: []string{stage.ResultFile, stage.CalibratedDir, stage.CompareFile}, Output: stage.ResultFile,
+		Flags: func(fs *flag.FlagSet) {
+			fs.StringVar(&methods, "compare", "", "compare `methods`, of "+strings.Join(calib.Presets(), ","))
+		},
 		Work: func(ctx context.Context, r *stage.Run) (any, []*report.Table, error) {
 			if _, err := r.Student(); err != nil {
 				return nil, nil, err
+			}
+			if methods != "" {
+				c, err := r.Compare(ctx, strings.Split(methods, ","))
+				if err != nil {
+					return nil, nil, err
+				}
+				return c, c.Tables(), nil
 			}
 			res, err := r.Calibrate(ctx)
 			if err != nil {
 				return nil, nil, err
 			}
-			table := &report.Table{Title: "calibration", Columns: calib.Columns(), Rows: res.Report.Table()}
+			res.Report.SortByDamage()
+			table := &report.Table{Title: "calibration, the most damaged layers first", Columns: calib.Columns(), Rows: res.Report.Table()}
 			return res.Report, []*report.Table{table}, nil
 		},
 	}.Main())

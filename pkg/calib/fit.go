@@ -221,7 +221,7 @@ func (l *layer) rescale(w []float32) {
 			w[i] *= l.columns[int64(i)%l.In]
 		}
 		if l.rows != nil {
-			w[i] *= 1 / l.rows[int64(i)/l.In]
+			w[i] /= l.rows[int64(i)/l.In]
 		}
 	}
 }

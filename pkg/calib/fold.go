@@ -49,7 +49,7 @@ func Folds(d *nn.Decoder) (out []Fold) {
 // Apply divides and multiplies the weights of a float model by scale [In], in place, in their own dtypes.
 func (f Fold) Apply(scale []float32) error {
 	if f.Gain != nil {
-		if err := times(f.Gain, inverse(scale), len(scale)); err != nil {
+		if err := change(f.Gain, true, scale, len(scale)); err != nil {
 			return fmt.Errorf("calib: fold %s: %w", f.Path, err)
 		}
 	}
@@ -58,12 +58,12 @@ func (f Fold) Apply(scale []float32) error {
 		if !ok {
 			return fmt.Errorf("calib: fold %s: it holds a %T, want a float layer", f.Path, f.Writer.P)
 		}
-		rows := inverse(f.rows(scale))
-		if err := times(l.W, rows, len(rows), 1); err != nil {
+		rows := f.rows(scale)
+		if err := change(l.W, true, rows, len(rows), 1); err != nil {
 			return fmt.Errorf("calib: fold %s: %w", f.Path, err)
 		}
 		if l.B != nil {
-			if err := times(l.B, rows, len(rows)); err != nil {
+			if err := change(l.B, true, rows, len(rows)); err != nil {
 				return fmt.Errorf("calib: fold %s: bias: %w", f.Path, err)
 			}
 		}
@@ -73,15 +73,15 @@ func (f Fold) Apply(scale []float32) error {
 		if !ok {
 			return fmt.Errorf("calib: fold %s: %s holds a %T, want a float layer", f.Path, r.Path, r.P)
 		}
-		if err := times(l.W, scale, 1, len(scale)); err != nil {
+		if err := change(l.W, false, scale, 1, len(scale)); err != nil {
 			return fmt.Errorf("calib: fold %s: %s: %w", f.Path, r.Path, err)
 		}
 	}
 	return nil
 }
 
-// times multiplies a parameter in place by factors of the given shape.
-func times(p *nn.Param, factors []float32, shape ...int) error {
+// change divides or multiplies a parameter in place by factors of the given shape.
+func change(p *nn.Param, divide bool, factors []float32, shape ...int) error {
 	return nn.Run(func(c *nn.Context) (err error) {
 		if p.T == nil {
 			return fmt.Errorf("%s is not loaded", p.Name)
@@ -96,18 +96,14 @@ func times(p *nn.Param, factors []float32, shape ...int) error {
 				dims[i] = int64(d)
 			}
 			by := c.ToDevice(c.FromFloats(factors, dims...), c.Device(p.T))
-			p.Set(c.Release(c.To(c.Mul(c.To(p.T, gotch.Float), by), p.T.DType())))
+			op := c.Mul
+			if divide {
+				op = c.Div
+			}
+			p.Set(c.Release(c.To(op(c.To(p.T, gotch.Float), by), p.T.DType())))
 		})
 		return tensor.RequireGrad(p.T, grad)
 	})
-}
-
-func inverse(v []float32) []float32 {
-	out := make([]float32, len(v))
-	for i, x := range v {
-		out[i] = 1 / x
-	}
-	return out
 }
 
 // rows are the scales of the writer's rows, of those of the readers' channels; a row that is not read has 1.
@@ -253,7 +249,7 @@ func someRows(w []float32, n, k, rows int64) ([]float32, int64) {
 	return slices.Clip(out), rows
 }
 
-// settle changes a scale by what the gain loses when it is divided and rounded to its dtype, so that the function stays.
+// settle changes a scale so that the divided gain is a bfloat16 number, as checkpoints store it, and nothing is lost there.
 func (f Fold) settle(scale []float32) (out []float32, err error) {
 	err = nn.Run(func(c *nn.Context) error {
 		gain, err := tensor.Floats(f.Gain.T)
@@ -264,7 +260,7 @@ func (f Fold) settle(scale []float32) (out []float32, err error) {
 		for k := range gain {
 			divided[k] = gain[k] / scale[k]
 		}
-		kept, err := tensor.Floats(c.To(c.FromFloats(divided, f.Gain.Shape...), f.Gain.T.DType()))
+		kept, err := tensor.Floats(c.To(c.FromFloats(divided, f.Gain.Shape...), gotch.BFloat16))
 		if err != nil {
 			return err
 		}

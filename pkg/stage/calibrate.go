@@ -44,14 +44,11 @@ func (r *Run) Calibrate(ctx context.Context) (*calib.Result, error) {
 	if err != nil || r.has(CalibratedDir) {
 		return res, err
 	}
-	student, err := r.load(r.path(StudentDir))
+	student, err := r.calibrated(res)
 	if err != nil {
 		return nil, err
 	}
 	defer student.Close()
-	if err := apply(student, res); err != nil {
-		return nil, err
-	}
 	return res, qat.SaveStudent(r.path(CalibratedDir), student, qat.SaveOptions{Source: r.source})
 }
 
@@ -66,7 +63,8 @@ func (r *Run) fit(ctx context.Context, us []data.Utterance) (*calib.Result, erro
 	if err != nil {
 		return nil, err
 	}
-	return calib.Fit(stats, slots, plan.Scheme, r.Experiment.Calib)
+	defer stats.Close()
+	return calib.Fit(stats, slots, plan.Scheme, r.Experiment.Calib, folds(r.Teacher)...)
 }
 
 // watch runs the teacher over a batch: talker, heads and code predictor.
@@ -97,9 +95,43 @@ func batches(us []data.Utterance, size int) iter.Seq2[[]data.Utterance, error] {
 	}
 }
 
-// apply gives a student the calibrated scales.
+// calibrated is a student with what calibration found: scales that moved between layers, parameters and codes of weights,
+// scales of inputs.
+func (r *Run) calibrated(res *calib.Result) (*talker.Model, error) {
+	from := r.path(StudentDir)
+	if len(res.Folds) > 0 { // they are for float weights
+		from = r.source
+	}
+	m, err := r.load(from)
+	if err != nil {
+		return nil, err
+	}
+	if len(res.Folds) > 0 {
+		for _, f := range folds(m) {
+			if scale := res.Folds[f.Path]; scale != nil && err == nil {
+				err = f.Apply(scale)
+			}
+		}
+		if err == nil {
+			_, err = qat.Prepare(m, r.Experiment.Quant)
+		}
+	}
+	if err == nil {
+		err = apply(m, res)
+	}
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// apply gives a prepared student the calibrated parameters.
 func apply(m *talker.Model, res *calib.Result) error {
 	if err := qat.SetQParams(m, res.Weights); err != nil {
+		return err
+	}
+	if err := qat.SetCodes(m, res.Codes); err != nil {
 		return err
 	}
 	if len(res.Inputs) == 0 {

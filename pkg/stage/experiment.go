@@ -55,6 +55,9 @@ func (e Experiment) Validate() error {
 	if e.Threads < 0 {
 		errs = append(errs, fmt.Errorf("threads is %d, want 0 (one per core) or more", e.Threads))
 	}
+	if o := e.Teacher.Outliers; o < 0 || o != 0 && e.Model != "" {
+		errs = append(errs, fmt.Errorf("teacher.outliers is %g with model %q, want 0, or more for the demo teacher only", o, e.Model))
+	}
 	section("data", e.Data.validate(e.Model))
 	section("quant", e.Quant.Validate())
 	section("calib", e.Calib.Validate())

@@ -24,9 +24,10 @@ const DefaultExperiment = "demo-w4a8"
 // Program is the frame that the programs of a run share: flags, experiment, run folder, result.
 type Program struct {
 	Name     string
-	Products []string // entries of the run folder that it makes; one that is there is an error without -resume
-	Again    bool     // works on what is there and may be repeated: no folder is occupied for it
-	Output   string   // the entry that -out copies
+	Products []string               // entries of the run folder that it makes; one that is there is an error without -resume
+	Again    bool                   // works on what is there and may be repeated: no folder is occupied for it
+	Output   string                 // the entry that -out copies
+	Flags    func(fs *flag.FlagSet) // adds flags of its own; or nil
 	// Work runs stages. Its result goes to stdout as JSON with -json, else its tables do.
 	Work func(ctx context.Context, r *Run) (result any, tables []*report.Table, err error)
 }
@@ -36,6 +37,9 @@ func (p Program) Main() int {
 	fs := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	f := experiment.Flags{Experiment: DefaultExperiment}
 	f.Register(fs)
+	if p.Flags != nil {
+		p.Flags(fs)
+	}
 	return experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return p.run(ctx, f) })
 }
 

@@ -157,7 +157,11 @@ func (e Experiment) source() (string, error) {
 	if e.Model != "" {
 		return e.Model, nil
 	}
-	return demo.TeacherDir()
+	dir, err := demo.TeacherDir()
+	if err != nil || e.Teacher.Outliers == 0 {
+		return dir, err
+	}
+	return Twin(dir, e.Teacher.Outliers)
 }
 
 // Setup selects device and threads of the tensor library; it comes before the first operation.

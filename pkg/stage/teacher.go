@@ -21,6 +21,9 @@ import (
 type Teacher struct {
 	DType  string `toml:"dtype"`  // float32 or bfloat16
 	Device string `toml:"device"` // auto, cpu, cuda:0
+	// Outliers, where not 0, makes the demo teacher's outlier twin the teacher: a few channels of its norms are so many times
+	// as large (Twin).
+	Outliers float64 `toml:"outliers"`
 }
 
 // TeacherType is the dtype of the teacher's parameters and activations.

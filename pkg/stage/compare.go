@@ -1,0 +1,144 @@
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/qakd/qakd/internal/fsx"
+	"github.com/qakd/qakd/pkg/calib"
+	"github.com/qakd/qakd/pkg/demo"
+	"github.com/qakd/qakd/pkg/distill"
+	"github.com/qakd/qakd/pkg/qat"
+	"github.com/qakd/qakd/pkg/report"
+)
+
+// CompareFile is a comparison's entry in the run folder.
+const CompareFile = "comparison.json"
+
+// Compared is one calibration method, measured.
+type Compared struct {
+	Method     string      `json:"method"`
+	KL         float64     `json:"kl"`             // nats per frame: the sum over codebooks
+	KLs        []float64   `json:"kl_by_codebook"` // [G]
+	Agreements []float64   `json:"agreement"`      // [G], shares of equal best classes
+	Output     float64     `json:"output_sqnr"`    // mean over layers of what is left of their outputs, dB
+	Seconds    float64     `json:"seconds"`        // of the fit
+	Report     []calib.Row `json:"layers"`
+}
+
+// Comparison is a table of calibration methods on the same data and the same evaluation.
+type Comparison struct {
+	Experiment string     `json:"experiment"`
+	Seed       int64      `json:"seed"`
+	Scheme     string     `json:"scheme"`
+	Rows       []Compared `json:"rows"`
+}
+
+// Compare calibrates by each of the methods (calib.Presets) on one pass of the calibration data, measures the fake-quantized
+// students on the evaluation utterances, and writes <run>/comparison.json.
+func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error) {
+	configs := make([]calib.Config, len(methods))
+	seen := r.Experiment.Calib
+	for i, name := range methods {
+		var err error
+		if configs[i], err = calib.Preset(r.Experiment.Calib, name); err != nil {
+			return nil, err
+		}
+	}
+	seen.Fold = calib.FoldAWQ // keeps all that any method wants to know
+	plan, err := qat.NewPlan(r.Teacher, r.Experiment.Quant)
+	if err != nil {
+		return nil, err
+	}
+	us, err := r.utterances(demo.Calibration)
+	if err != nil {
+		return nil, err
+	}
+	slots := plan.Slots(r.Teacher)
+	stats, err := calib.Collect(ctx, slots, batches(us, r.Experiment.Eval.Batch), r.watch, seen)
+	if err != nil {
+		return nil, err
+	}
+	defer stats.Close()
+	held, err := r.utterances(demo.Evaluation)
+	if err != nil {
+		return nil, err
+	}
+	probe, err := distill.NewProbe(ctx, r.Teacher, held, r.Experiment.Eval.Measure())
+	if err != nil {
+		return nil, err
+	}
+	defer probe.Close()
+	out := &Comparison{Experiment: r.Name, Seed: r.Experiment.Seed, Scheme: r.Experiment.Quant.Weight.String() + " " + r.Experiment.Quant.Activation.String()}
+	for i, name := range methods {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		res, err := calib.Fit(stats, slots, plan.Scheme, configs[i], folds(r.Teacher)...)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		row := Compared{Method: name, Seconds: time.Since(began).Seconds(), Report: res.Report.Rows}
+		if err := r.compare(ctx, probe, res, &row); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		r.logf("compare: %s: KL %.4f nats/frame, fitted in %.1f s", name, row.KL, row.Seconds)
+		out.Rows = append(out.Rows, row)
+	}
+	text, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("comparison: %w", err)
+	}
+	return out, fsx.WriteBytes(r.path(CompareFile), append(text, '\n'))
+}
+
+func (r *Run) compare(ctx context.Context, probe *distill.Probe, res *calib.Result, row *Compared) error {
+	m, err := r.calibrated(res)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	d, err := probe.Measure(ctx, m)
+	if err != nil {
+		return err
+	}
+	row.KL, row.KLs, row.Agreements = d.NatsPerFrame(), d.KL, d.Agreement
+	for _, l := range res.Report.Rows {
+		row.Output += l.Damage() / float64(len(res.Report.Rows))
+	}
+	if math.IsNaN(row.KL) {
+		return fmt.Errorf("the student's KL is not a number")
+	}
+	return nil
+}
+
+// Tables of a comparison: methods, and codebooks with KL and agreement.
+func (c *Comparison) Tables() []*report.Table {
+	methods := &report.Table{
+		Title:   fmt.Sprintf("calibration methods on %s, seed %d (%s): held-out, against the teacher", c.Experiment, c.Seed, c.Scheme),
+		Columns: []string{"method", "KL nats/frame", "KL code 0", "KL codes 1…", "agree code 0 %", "agree codes 1… %", "layer outputs dB", "fit s"},
+	}
+	kl := &report.Table{Title: "KL by codebook, nats per frame", Columns: []string{"codebook"}}
+	agree := &report.Table{Title: "agreement by codebook, %", Columns: []string{"codebook"}}
+	for _, r := range c.Rows {
+		mean := 0.0
+		for _, a := range r.Agreements[1:] {
+			mean += a / float64(len(r.Agreements)-1)
+		}
+		methods.Add(r.Method, r.KL, r.KLs[0], r.KL-r.KLs[0], 100*r.Agreements[0], 100*mean, r.Output, r.Seconds)
+		kl.Columns, agree.Columns = append(kl.Columns, r.Method), append(agree.Columns, r.Method)
+	}
+	for g := range c.Rows[0].KLs {
+		k, a := []any{g}, []any{g}
+		for _, r := range c.Rows {
+			k, a = append(k, r.KLs[g]), append(a, 100*r.Agreements[g])
+		}
+		kl.Add(k...)
+		agree.Add(a...)
+	}
+	return []*report.Table{kl, agree, methods}
+}
