@@ -92,10 +92,22 @@ func (f *File) Bytes(name string) (Info, []byte, error) {
 		return Info{}, nil, fmt.Errorf("gguf: %s: no tensor %q", f.path, name)
 	}
 	b := make([]byte, info.Bytes)
-	if _, err := f.f.ReadAt(b, info.at); err != nil {
-		return Info{}, nil, fmt.Errorf("gguf: %s: tensor %q: %w", f.path, name, err)
+	return info, b, f.ReadAt(b, name, 0)
+}
+
+// ReadAt fills dst with a tensor's data from byte off on.
+func (f *File) ReadAt(dst []byte, name string, off int64) error {
+	info, ok := f.Info(name)
+	if !ok {
+		return fmt.Errorf("gguf: %s: no tensor %q", f.path, name)
 	}
-	return info, b, nil
+	if off < 0 || off > info.Bytes || int64(len(dst)) > info.Bytes-off {
+		return fmt.Errorf("gguf: %s: tensor %q has %d bytes, want %d from byte %d on", f.path, name, info.Bytes, len(dst), off)
+	}
+	if _, err := f.f.ReadAt(dst, info.at+off); err != nil {
+		return fmt.Errorf("gguf: %s: tensor %q: %w", f.path, name, err)
+	}
+	return nil
 }
 
 // Parse reads the head of a file of size bytes and checks that its tensors are where the format wants them: one after the

@@ -1,0 +1,117 @@
+package export
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/gguf"
+)
+
+// tokenTable is llama.cpp's table of tokens: for the text what the projection makes of each row of the embedding,
+// fc2(silu(fc1(row))), behind it the rows of the codec's. It has the dtype of the embeddings, to which the sums in float32
+// are rounded; what the rest of the model is packed to does not matter.
+func (w *ggufWriter) tokenTable() (gguf.Tensor, error) {
+	t := &w.cfg.Talker
+	dtype := w.tableDType()
+	kind, err := plainType(dtype)
+	if err != nil {
+		return gguf.Tensor{}, err
+	}
+	f := &fold{hidden: t.TextHidden, out: t.Hidden}
+	for _, p := range []struct {
+		into *[]float32
+		name string
+		n    int64
+	}{
+		{&f.up, folded[1] + ".weight", f.hidden * f.hidden}, {&f.upBias, folded[1] + ".bias", f.hidden},
+		{&f.down, folded[2] + ".weight", f.out * f.hidden}, {&f.downBias, folded[2] + ".bias", f.out},
+	} {
+		if *p.into, err = w.numbers(p.name, p.n); err != nil {
+			return gguf.Tensor{}, err
+		}
+	}
+	rows := gguf.Tensor{Name: "token_embd.weight", Type: kind, Shape: []int64{t.TextVocab + t.Vocab, t.Hidden}}
+	rows.Stream = func(to io.Writer) error {
+		x, err := w.numbers(folded[0]+".weight", t.TextVocab*t.TextHidden)
+		if err != nil {
+			return err
+		}
+		put := func(y []float32) error {
+			b, err := rounded(dtype, y)
+			if err != nil {
+				return err
+			}
+			_, err = to.Write(b)
+			return err
+		}
+		if err := f.rows(x, put); err != nil {
+			return err
+		}
+		codec, err := w.numbers("talker.model.codec_embedding.weight", t.Vocab*t.Hidden)
+		if err != nil {
+			return err
+		}
+		return put(codec)
+	}
+	return rows, nil
+}
+
+// tableDType is that of the first float tensor among those that stand in the table, else of the final norm.
+func (w *ggufWriter) tableDType() string {
+	for _, name := range []string{folded[0] + ".weight", "talker.model.codec_embedding.weight", "talker.model.norm.weight"} {
+		if t := w.model.restTensor(name); t != nil {
+			return t.DType
+		}
+	}
+	return "F32"
+}
+
+// numbers are the n values of a weight, whatever form it has.
+func (w *ggufWriter) numbers(name string, n int64) (x []float32, err error) {
+	path, weight := strings.CutSuffix(name, ".weight")
+	if m := w.model.find(path); weight && m != nil {
+		x, err = m.dense()
+	} else if t := w.model.restTensor(name); t != nil {
+		x, err = values(t)
+	} else {
+		err = fmt.Errorf("the checkpoint has no tensor %q", name)
+	}
+	if err == nil && int64(len(x)) != n {
+		err = fmt.Errorf("tensor %q has %d numbers, want %d", name, len(x), n)
+	}
+	return x, err
+}
+
+// fold is the text projection.
+type fold struct {
+	hidden, out                int64
+	up, upBias, down, downBias []float32
+}
+
+// rows calls put with the projections of rows of x [n, hidden], some at a time.
+func (f *fold) rows(x []float32, put func([]float32) error) error {
+	const block = 2048
+	return tensor.Run(func(s *tensor.Scope) error {
+		up, upBias := s.FromFloats(f.up, f.hidden, f.hidden), s.FromFloats(f.upBias, f.hidden)
+		down, downBias := s.FromFloats(f.down, f.out, f.hidden), s.FromFloats(f.downBias, f.out)
+		for n := int64(len(x)) / f.hidden; n > 0; n = int64(len(x)) / f.hidden {
+			take := min(n, block)
+			var y []float32
+			var err error
+			s.Nest(func(in *tensor.Scope) {
+				h := in.Silu(in.Linear(in.FromFloats(x[:take*f.hidden], take, f.hidden), up, upBias))
+				y, err = tensor.Floats(in.Linear(h, down, downBias))
+			})
+			if err == nil {
+				err = put(y)
+			}
+			if err != nil {
+				return err
+			}
+			x = x[take*f.hidden:]
+		}
+		return nil
+	})
+}
