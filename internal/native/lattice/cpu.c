@@ -35,3 +35,13 @@ void lat_hqq_units(const lat_kernels *k, const lat_hqq *q, long from, long to, f
 void lat_gptq_rows(const lat_kernels *k, const lat_gptq *g, long from, long to) { k->gptq(g, from, to); }
 
 void lat_round_units(const lat_kernels *k, const lat_round *r, long from, long to) { k->round(r, from, to); }
+
+void lat_permute(const float *w, long k, const int64_t *order, long from, long to, float *out) {
+  for (long r = from; r < to; r++)
+    for (long j = 0; j < k; j++) out[r * k + j] = w[r * k + order[j]];
+}
+
+void lat_restore(const uint8_t *codes, long k, const int64_t *order, long from, long to, uint8_t *out) {
+  for (long r = from; r < to; r++)
+    for (long j = 0; j < k; j++) out[r * k + order[j]] = codes[r * k + j];
+}

@@ -30,7 +30,7 @@ INLINE void tile(const lat_gptq *g, long r, long n, float *t, float *e) {
       store(scale + half * W, q - low);
     }
     for (long i = 0; i < n; i++) {
-      g->codes[(r + i) * g->k + g->column[j]] = (uint8_t)scale[i];
+      g->codes[(r + i) * g->k + g->at + j] = (uint8_t)scale[i];
       g->err[(r + i) * g->k + g->at + j] = e[i];
     }
     for (long c = j + 1; c < g->b; c++) {

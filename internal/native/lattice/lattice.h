@@ -34,16 +34,16 @@ typedef struct {
 // One block of GPTQ: columns at … at+b of the permuted order. u [b, b] (row stride ldu) is the block of the Cholesky factor
 // on its diagonal; earlier, where not NULL, [n, b] is what the blocks before take away. err [n, k] receives the errors.
 typedef struct {
-  const float *w;        // [n, k] in the permuted order
+  const float *w;        // [n, k] in the permuted order, as is all else
   const float *u, *earlier;
   long k, ldu, at, b;
-  const int64_t *column, *unit; // [b] where each column of the block was; row r has scale[r·units + unit] there
+  const int64_t *unit; // [b]: column j of row r has scale[r·units + unit[j]]
   const float *scale;
   const int32_t *zero; // or NULL
   long units;          // 0: one for all rows
   int qmin, qmax;
   float *err;
-  uint8_t *codes; // [n, k] in the first order, q - qmin
+  uint8_t *codes; // [n, k], q - qmin
 } lat_gptq;
 
 // One step of rounding by signed gradients. g [n, k], NULL at the first, is (w - value)·H: what is subtracted from the
@@ -91,6 +91,9 @@ void lat_residual(const lat_kernels *k, const lat_weight *w, int rule, const flo
 void lat_codes(const lat_kernels *k, const lat_weight *w, const float *scale, const int32_t *zero, long from, long to, uint8_t *codes);
 void lat_search_units(const lat_kernels *k, const lat_search *s, long from, long to, float *scale, int32_t *zero);
 void lat_hqq_units(const lat_kernels *k, const lat_hqq *q, long from, long to, float *scale, int32_t *zero);
+// out[r][j] = w[r][order[j]], and out[r][order[j]] = codes[r][j], for rows from … to-1 of k columns.
+void lat_permute(const float *w, long k, const int64_t *order, long from, long to, float *out);
+void lat_restore(const uint8_t *codes, long k, const int64_t *order, long from, long to, uint8_t *out);
 void lat_gptq_rows(const lat_kernels *k, const lat_gptq *g, long from, long to);
 void lat_round_units(const lat_kernels *k, const lat_round *r, long from, long to);
 const lat_kernels *lat_kernels_at(int i); // those that this CPU can run, slowest first; NULL after the last

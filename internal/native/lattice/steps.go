@@ -8,43 +8,60 @@ import (
 	"unsafe"
 )
 
-// Block is one block of GPTQ's columns, At … At+len(Column)-1 of the permuted order. Pointers are to float32 outside Go's
-// memory.
+// Block is one block of GPTQ's columns, At … At+len(Unit)-1. Columns are in the order in which they are rounded.
 type Block struct {
 	N, K    int64          // of the weight
-	W       unsafe.Pointer // [N, K] in the permuted order
-	U       unsafe.Pointer // [b, b] upper, of the Cholesky factor, row stride LDU
+	W       []float32      // [N, K]
+	U       unsafe.Pointer // float32 [b, b] upper, of the Cholesky factor, row stride LDU
 	LDU     int64
-	Earlier unsafe.Pointer // [N, b], what the blocks before take away; nil for the first
-	Err     unsafe.Pointer // [N, K], receives the errors
+	Earlier unsafe.Pointer // float32 [N, b], what the blocks before take away; nil for the first
+	Err     unsafe.Pointer // float32 [N, K], receives the errors
 	At      int64
-	Column  []int64 // where each column of the block was
 	Unit    []int64 // row r has the scale r·Units + Unit there
 	Units   int64   // scales in a row; 0: one for all rows
 	Scale   []float32
 	Zero    []int32 // nil of a symmetric scheme
 	QMin    int32
 	QMax    int32
-	Codes   []byte // [N, K] in the first order
+	Codes   []byte // [N, K]
 }
 
 // GPTQ quantizes the block's columns one after the other, each error moved to the columns of the block behind it.
 func (s Set) GPTQ(b Block) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
-	for _, p := range []any{unsafe.SliceData(b.Column), unsafe.SliceData(b.Unit), unsafe.SliceData(b.Scale), unsafe.SliceData(b.Codes)} {
+	for _, p := range []any{unsafe.SliceData(b.W), unsafe.SliceData(b.Unit), unsafe.SliceData(b.Scale), unsafe.SliceData(b.Codes)} {
 		pin.Pin(p)
 	}
 	if b.Zero != nil {
 		pin.Pin(unsafe.SliceData(b.Zero))
 	}
 	c := C.lat_gptq{
-		w: (*C.float)(b.W), u: (*C.float)(b.U), earlier: (*C.float)(b.Earlier), k: C.long(b.K), ldu: C.long(b.LDU), at: C.long(b.At),
-		b: C.long(len(b.Column)), column: (*C.int64_t)(unsafe.SliceData(b.Column)), unit: (*C.int64_t)(unsafe.SliceData(b.Unit)),
-		scale: floats(b.Scale), zero: ints(b.Zero), units: C.long(b.Units), qmin: C.int(b.QMin), qmax: C.int(b.QMax),
-		err: (*C.float)(b.Err), codes: bytes(b.Codes),
+		w: floats(b.W), u: (*C.float)(b.U), earlier: (*C.float)(b.Earlier), k: C.long(b.K), ldu: C.long(b.LDU), at: C.long(b.At),
+		b: C.long(len(b.Unit)), unit: (*C.int64_t)(unsafe.SliceData(b.Unit)), scale: floats(b.Scale), zero: ints(b.Zero),
+		units: C.long(b.Units), qmin: C.int(b.QMin), qmax: C.int(b.QMax), err: (*C.float)(b.Err), codes: bytes(b.Codes),
 	}
 	parallel(b.N, 64, func(from, to C.long) { C.lat_gptq_rows(s.k, &c, from, to) })
+}
+
+// Permute is w [n, k] with column order[j] at j.
+func Permute(w []float32, order []int64) []float32 {
+	k := int64(len(order))
+	out := make([]float32, len(w))
+	parallel(int64(len(w))/k, 64, func(from, to C.long) {
+		C.lat_permute(floats(w), C.long(k), (*C.int64_t)(unsafe.SliceData(order)), from, to, floats(out))
+	})
+	return out
+}
+
+// Restore undoes Permute on codes.
+func Restore(codes []byte, order []int64) []byte {
+	k := int64(len(order))
+	out := make([]byte, len(codes))
+	parallel(int64(len(codes))/k, 64, func(from, to C.long) {
+		C.lat_restore(bytes(codes), C.long(k), (*C.int64_t)(unsafe.SliceData(order)), from, to, bytes(out))
+	})
+	return out
 }
 
 // Rounding is the state of rounding by signed gradients (AutoRound); see pkg/calib. D and G [n, k] are outside Go's memory.
