@@ -62,6 +62,14 @@ bench/.venv/train: bench/.venv/ready bench/requirements-train.txt
 	bench/.venv/bin/pip install --quiet --no-deps -r bench/requirements-train.txt
 	touch $@
 
+.PHONY: interop
+interop: setup bench/.venv/interop ## exported folders opened with the packages of their formats, 7 GB of packages (ARGS: flags of bench/interop)
+	go run ./bench/interop -python bench/.venv/bin/python $(ARGS)
+
+bench/.venv/interop: bench/.venv/ready bench/requirements-interop.txt
+	bench/.venv/bin/pip install --quiet --no-deps -r bench/requirements-interop.txt
+	touch $@
+
 lint: setup ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l $(GO_DIRS)); test -z "$$unformatted" || { echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; }
 	go vet ./...

@@ -183,17 +183,34 @@ func refuse(m *model, f writer, o Options) error {
 	if len(reasons) == 0 {
 		return nil
 	}
-	by := map[string][]string{}
+	e := &RefusedError{Format: o.Format, Of: len(m.matrices), Layers: map[string][]string{}}
 	for _, x := range m.matrices {
 		if why := reasons[x]; why != "" {
-			by[why] = append(by[why], x.path)
+			e.Layers[why] = append(e.Layers[why], x.path)
 		}
 	}
+	return e
+}
+
+// RefusedError says what a format cannot carry.
+type RefusedError struct {
+	Format string
+	Of     int                 // layers of the checkpoint
+	Layers map[string][]string // paths, by reason
+}
+
+// Reasons are why layers are refused, in order.
+func (e *RefusedError) Reasons() []string { return sortedKeys(e.Layers) }
+
+// Error is one line with every layer.
+func (e *RefusedError) Error() string {
+	n := 0
 	var text []string
-	for _, why := range slices.Sorted(maps.Keys(by)) {
-		text = append(text, fmt.Sprintf("%s: %s", why, strings.Join(by[why], ", ")))
+	for _, why := range e.Reasons() {
+		n += len(e.Layers[why])
+		text = append(text, fmt.Sprintf("%s: %s", why, strings.Join(e.Layers[why], ", ")))
 	}
-	return fmt.Errorf("export: format %s cannot carry %d of %d layers: %s", o.Format, len(reasons), len(m.matrices), strings.Join(text, "; "))
+	return fmt.Sprintf("export: format %s cannot carry %d of %d layers: %s", e.Format, n, e.Of, strings.Join(text, "; "))
 }
 
 // onGrid refuses scales that fp16 and bf16 do not both hold: other formats want the one or the other.
