@@ -191,10 +191,13 @@ func (w *ggufWriter) codecTokens() ([]string, error) {
 	for i := range names {
 		names[i] = fmt.Sprintf("<|codec_%d|>", i)
 	}
-	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(w.model.config["talker_config"], &keys); err != nil {
-		return nil, fmt.Errorf("config.json: talker_config: %w", err)
+	var top struct {
+		Talker map[string]json.RawMessage `json:"talker_config"`
 	}
+	if err := json.Unmarshal(w.cfg.Raw, &top); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	keys := top.Talker
 	put := func(id int, name string) {
 		if id >= 0 && id < len(names) {
 			names[id] = "<|" + name + "|>"

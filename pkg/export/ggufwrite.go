@@ -78,6 +78,11 @@ func (ggufFolder) write(m *model, dir string, o Options, r *Result) error {
 	if err != nil {
 		return fmt.Errorf("config.json: %w", err)
 	}
+	for _, t := range m.rest {
+		if path, ok := strings.CutSuffix(t.Name, ".kept_ids"); ok {
+			return fmt.Errorf("the format has no place for a pruned vocabulary: its tokenizer would give ids that %s has no rows for", path)
+		}
+	}
 	w := &ggufWriter{model: m, cfg: cfg, taken: map[string]bool{}, dtypes: map[string]string{}, kinds: map[gguf.Type]int64{}, result: r}
 	if err := w.tensors(); err != nil {
 		return err
