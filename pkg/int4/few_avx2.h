@@ -128,24 +128,39 @@ INLINE void some_a8(const nat_int4 *w, int r, int r1, int S, int quarters, int a
   }
 }
 
-INLINE void rows_a8(const nat_int4 *w, int r0, int r1, int quarters, int asym, const int4_rows *x, int M, float *y, int ldy, int add) {
-  int r = r0;
-  if (M == 1)
-    for (; r + 16 < r1; r += 32) some_a8(w, r, r1, 2, quarters, asym, x, 0, 1, y, ldy, add);
-  for (; r < r1; r += 16) {
-    int m = 0;
-    for (; m + 4 <= M; m += 4) some_a8(w, r, r1, 1, quarters, asym, x, m, 4, y, ldy, add);
-    for (; m + 2 <= M; m += 2) some_a8(w, r, r1, 1, quarters, asym, x, m, 2, y, ldy, add);
-    for (; m < M; m++) some_a8(w, r, r1, 1, quarters, asym, x, m, 1, y, ldy, add);
+// A function for each number of rows and kind of weight: all in one takes the compiler a minute.
+#define SOME_A8(name, S, M, quarters, asym)                                                                              \
+  static __attribute__((noinline)) TARGET void name(const nat_int4 *w, int r, int r1, const int4_rows *x, int m0, float *y, \
+                                                    int ldy, int add) {                                                  \
+    some_a8(w, r, r1, S, quarters, asym, x, m0, M, y, ldy, add);                                                         \
   }
-}
+#define ROWS_A8(kind, quarters, asym)                                                                                    \
+  SOME_A8(pair_##kind, 2, 1, quarters, asym)                                                                             \
+  SOME_A8(one_##kind, 1, 1, quarters, asym)                                                                              \
+  SOME_A8(two_##kind, 1, 2, quarters, asym)                                                                              \
+  SOME_A8(four_##kind, 1, 4, quarters, asym)                                                                             \
+  static TARGET void rows_##kind(const nat_int4 *w, int r0, int r1, const int4_rows *x, int M, float *y, int ldy, int add) { \
+    int r = r0;                                                                                                          \
+    if (M == 1)                                                                                                          \
+      for (; r + 16 < r1; r += 32) pair_##kind(w, r, r1, x, 0, y, ldy, add);                                             \
+    for (; r < r1; r += 16) {                                                                                            \
+      int m = 0;                                                                                                         \
+      for (; m + 4 <= M; m += 4) four_##kind(w, r, r1, x, m, y, ldy, add);                                               \
+      for (; m + 2 <= M; m += 2) two_##kind(w, r, r1, x, m, y, ldy, add);                                                \
+      for (; m < M; m++) one_##kind(w, r, r1, x, m, y, ldy, add);                                                        \
+    }                                                                                                                    \
+  }
+ROWS_A8(32, 1, 0)
+ROWS_A8(32_asym, 1, 1)
+ROWS_A8(128, 4, 0)
+ROWS_A8(128_asym, 4, 1)
 
 static TARGET void few_a8(const nat_int4 *w, int r0, int r1, const void *room, int M, float *y, int ldy, int add) {
   const int4_rows x = int4_rows_in(w, M, (void *)(uintptr_t)room);
   if (w->group == 32)
-    w->asym ? rows_a8(w, r0, r1, 1, 1, &x, M, y, ldy, add) : rows_a8(w, r0, r1, 1, 0, &x, M, y, ldy, add);
+    (w->asym ? rows_32_asym : rows_32)(w, r0, r1, &x, M, y, ldy, add);
   else
-    w->asym ? rows_a8(w, r0, r1, 4, 1, &x, M, y, ldy, add) : rows_a8(w, r0, r1, 4, 0, &x, M, y, ldy, add);
+    (w->asym ? rows_128_asym : rows_128)(w, r0, r1, &x, M, y, ldy, add);
 }
 
 #endif
