@@ -189,12 +189,34 @@ def llama(folder, dense):
     return "gguf, compressed-tensors"
 
 
+def run(job):
+    """llama.cpp runs the talker; its products round inputs to 8 bits, so that logits are near and not the same."""
+    try:
+        import llama_cpp
+    except ImportError:
+        return {"layers": 0, "weights": 0, "with": "", "result": "llama-cpp-python is not installed"}
+    with safe_open(job["dense"], "np") as f:
+        ids, want = f.get_tensor("ids"), f.get_tensor("logits")
+    model = llama_cpp.Llama(os.path.join(job["dir"], "talker.gguf"), n_ctx=64, n_batch=64, n_threads=1, logits_all=True, verbose=False)
+    model.eval(ids.tolist())
+    got = np.asarray(model.scores[: len(ids)])[:, -want.shape[1]:].astype(np.float64)
+    alike = (got * want).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(want, axis=1)
+    if not (np.isfinite(got).all() and alike.min() > 0.999):
+        raise SystemExit(f"llama.cpp: cosines of logits with ours are {alike.round(4).tolist()}, want more than 0.999")
+    same = int((got.argmax(1) == want.argmax(1)).sum())
+    layers = int(model.metadata["qwen3tts.block_count"])
+    return {"layers": layers, "weights": 0, "with": "llama.cpp", "result": f"logits' cosine {alike.min():.5f}, argmax {same} of {len(ids)}"}
+
+
 READERS = {"compressed-tensors": compressed_tensors, "gptq": gptq, "gptq-v2": gptq, "awq": awq, "torchao": torchao, "gguf": llama}
 
 
 def main():
     for line in sys.stdin:
         job = json.loads(line)
+        if job["format"] == "llama.cpp":
+            print(json.dumps(run(job)), flush=True)
+            continue
         with safe_open(job["dense"], "np") as f:
             dense = {k.removesuffix(".weight"): f.get_tensor(k) for k in f.keys()}
         layers = weights = 0
@@ -210,7 +232,7 @@ def main():
             layers, weights = layers + 1, weights + want.size
         if layers != count:
             raise SystemExit(f"{job['case']}, {job['format']}: {layers} weights were read, want {count}")
-        print(json.dumps({"layers": layers, "weights": weights, "with": what}), flush=True)
+        print(json.dumps({"layers": layers, "weights": weights, "with": what, "result": "the same bits"}), flush=True)
 
 
 main()

@@ -6,7 +6,8 @@
 //	go run ./bench/interop -model runs/demo-w4a16/packed
 //
 // Without -model, students of the demo teacher are made by round to nearest, one for each of some lattices. The first
-// difference ends it; what a format refuses is said in the table.
+// difference ends it; what a format refuses is said in the table. Where llama-cpp-python is installed (make bench-int4 does
+// that), llama.cpp also runs an exported talker, whose logits must be ours within what its own arithmetic rounds.
 package main
 
 import (
@@ -75,6 +76,9 @@ func run(ctx context.Context, python, model string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
+	if err := tensor.SetThreads(1); err != nil {
+		return err
+	}
 	models := map[string]string{model: model}
 	order := []string{model}
 	if model == "" {
@@ -95,6 +99,13 @@ func run(ctx context.Context, python, model string) error {
 		}
 		jobs = append(jobs, list...)
 	}
+	if model == "" {
+		j, err := llama(filepath.Join(tmp, "llama"))
+		if err != nil {
+			return err
+		}
+		jobs = append(jobs, j)
+	}
 	return check(ctx, python, jobs)
 }
 
@@ -104,9 +115,11 @@ func student(dir string, change func(*qat.Config), adjust func(quant.QParams)) e
 	if err != nil {
 		return err
 	}
-	if err := tensor.SetThreads(1); err != nil {
-		return err
-	}
+	return pack(dir, teacher, change, adjust)
+}
+
+// pack packs a float checkpoint, rounded to nearest.
+func pack(dir, teacher string, change func(*qat.Config), adjust func(quant.QParams)) error {
 	m, err := talker.Load(teacher, talker.Options{})
 	if err != nil {
 		return err
@@ -197,12 +210,12 @@ func check(ctx context.Context, python string, jobs []job) error {
 		}
 		var r struct {
 			Layers, Weights int
-			With            string
+			With, Result    string
 		}
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 			return fmt.Errorf("%s: %w", cmd.Path, err)
 		}
-		table.Add(j.Case, j.Format, r.With, r.Layers, r.Weights, "the same bits")
+		table.Add(j.Case, j.Format, r.With, r.Layers, r.Weights, r.Result)
 	}
 	if err := table.Text(os.Stdout); err != nil {
 		return err

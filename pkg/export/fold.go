@@ -1,11 +1,13 @@
 package export
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/gguf"
 )
 
@@ -34,10 +36,6 @@ func (w *ggufWriter) tokenTable() (gguf.Tensor, error) {
 	}
 	rows := gguf.Tensor{Name: "token_embd.weight", Type: kind, Shape: []int64{t.TextVocab + t.Vocab, t.Hidden}}
 	rows.Stream = func(to io.Writer) error {
-		x, err := w.numbers(folded[0]+".weight", t.TextVocab*t.TextHidden)
-		if err != nil {
-			return err
-		}
 		put := func(y []float32) error {
 			b, err := rounded(dtype, y)
 			if err != nil {
@@ -46,7 +44,7 @@ func (w *ggufWriter) tokenTable() (gguf.Tensor, error) {
 			_, err = to.Write(b)
 			return err
 		}
-		if err := f.rows(x, put); err != nil {
+		if err := w.textRows(f, put); err != nil {
 			return err
 		}
 		codec, err := w.numbers("talker.model.codec_embedding.weight", t.Vocab*t.Hidden)
@@ -56,6 +54,61 @@ func (w *ggufWriter) tokenTable() (gguf.Tensor, error) {
 		return put(codec)
 	}
 	return rows, nil
+}
+
+// textRows calls put with what the projection makes of the text embedding. A float table, which is large, is read as it is
+// streamed and never whole in float32.
+func (w *ggufWriter) textRows(f *fold, put func([]float32) error) error {
+	name, n := folded[0]+".weight", w.cfg.Talker.TextVocab*f.hidden
+	t := w.model.restTensor(name)
+	if t == nil {
+		x, err := w.numbers(name, n)
+		if err != nil {
+			return err
+		}
+		return f.rows(x, put)
+	}
+	r := &rowReader{dtype: t.DType, width: f.hidden, each: func(x []float32) error { return f.rows(x, put) }}
+	if err := t.Stream(r); err != nil {
+		return err
+	}
+	if r.numbers != n || len(r.left) > 0 {
+		return fmt.Errorf("tensor %q has %d numbers, want %d", name, r.numbers, n)
+	}
+	return nil
+}
+
+// rowReader calls each with the numbers of whole rows of what is written to it.
+type rowReader struct {
+	dtype   string
+	width   int64
+	each    func([]float32) error
+	left    []byte // of a row that has begun
+	numbers int64
+}
+
+func (r *rowReader) Write(p []byte) (int, error) {
+	size, err := ckpt.DTypeSize(r.dtype)
+	if err != nil {
+		return 0, err
+	}
+	data := p
+	if len(r.left) > 0 {
+		data = append(r.left, p...)
+	}
+	for block := foldRows * r.width * size; int64(len(data)) >= r.width*size; {
+		take := min(block, int64(len(data))/(r.width*size)*(r.width*size))
+		x, err := floats(r.dtype, data[:take])
+		if err != nil {
+			return 0, err
+		}
+		if err := r.each(x); err != nil {
+			return 0, err
+		}
+		r.numbers, data = r.numbers+int64(len(x)), data[take:]
+	}
+	r.left = bytes.Clone(data)
+	return len(p), nil
 }
 
 // tableDType is that of the first float tensor among those that stand in the table, else of the final norm.
@@ -84,6 +137,9 @@ func (w *ggufWriter) numbers(name string, n int64) (x []float32, err error) {
 	return x, err
 }
 
+// foldRows is how many rows are projected in one go.
+const foldRows = 2048
+
 // fold is the text projection.
 type fold struct {
 	hidden, out                int64
@@ -92,12 +148,11 @@ type fold struct {
 
 // rows calls put with the projections of rows of x [n, hidden], some at a time.
 func (f *fold) rows(x []float32, put func([]float32) error) error {
-	const block = 2048
 	return tensor.Run(func(s *tensor.Scope) error {
 		up, upBias := s.FromFloats(f.up, f.hidden, f.hidden), s.FromFloats(f.upBias, f.hidden)
 		down, downBias := s.FromFloats(f.down, f.out, f.hidden), s.FromFloats(f.downBias, f.out)
 		for n := int64(len(x)) / f.hidden; n > 0; n = int64(len(x)) / f.hidden {
-			take := min(n, block)
+			take := min(n, foldRows)
 			var y []float32
 			var err error
 			s.Nest(func(in *tensor.Scope) {
