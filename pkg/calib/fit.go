@@ -226,18 +226,32 @@ func (l *layer) rescale(w []float32) {
 	}
 }
 
-// fitWeight finds the parameters of w, and codes where the method has its own. moments are the mean squares of the
-// channels, [k], h their mean Gram matrix, or nil.
+// fitWeight finds the parameters of w, and codes where the method has its own.
 func (l *layer) fitWeight(c *nn.Context, w []float32, moments []float64, h *ts.Tensor, cfg Config) (err error) {
-	if cfg.WeightMethod == RoundAuto {
-		l.params, l.codes, err = autoRound(c, w, l.Out, l.In, h, l.Weight, cfg.AutoRound)
-		return err
-	}
-	if l.params, err = fitScales(c, w, moments, h, l.Out, l.In, l.Weight, cfg); err != nil || cfg.WeightMethod != RoundGPTQ {
-		return err
-	}
-	l.codes, err = gptq(c, w, l.Out, l.In, h, l.params, l.Weight, cfg.GPTQ)
+	l.params, l.codes, err = FitWeight(c, Weight{w, l.Out, l.In, l.Weight}, moments, h, cfg)
 	return err
+}
+
+// Weight is a dense weight [Out, In], row after row, and how it is to be quantized.
+type Weight struct {
+	W       []float32
+	Out, In int64
+	Scheme  quant.WeightScheme
+}
+
+// FitWeight finds the parameters of one weight of finite values by the configured method, and the codes less the scheme's
+// smallest, [Out, In], where the method has others than those of rounding to nearest (else nil). moments [In] are the mean
+// squares of the channels that the weight reads, for weighting second_moment; h [In, In] is their mean Gram matrix, for
+// the methods that Config.NeedsGrams tells of.
+func FitWeight(c *nn.Context, w Weight, moments []float64, h *ts.Tensor, cfg Config) (p quant.QParams, codes []byte, err error) {
+	if cfg.WeightMethod == RoundAuto {
+		return autoRound(c, w.W, w.Out, w.In, h, w.Scheme, cfg.AutoRound)
+	}
+	if p, err = fitScales(c, w.W, moments, h, w.Out, w.In, w.Scheme, cfg); err != nil || cfg.WeightMethod != RoundGPTQ {
+		return p, nil, err
+	}
+	codes, err = gptq(c, w.W, w.Out, w.In, h, p, w.Scheme, cfg.GPTQ)
+	return p, codes, err
 }
 
 func fitScales(c *nn.Context, w []float32, moments []float64, h *ts.Tensor, n, k int64, sch quant.WeightScheme, cfg Config) (quant.QParams, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/quant"
 	"github.com/sugarme/gotch"
+	"github.com/sugarme/gotch/ts"
 )
 
 // Fold is a place where a positive scale per channel can move between layers and leave the function as it is: what Readers
@@ -162,13 +163,10 @@ func smooth(seen *Layer, readers []*nn.Slot, cfg Config) ([]float32, error) {
 	return scale, nil
 }
 
-// awq is AWQ's scale (Lin et al. 2023, "AWQ: Activation-aware Weight Quantization", equations 4 and 5): (mean |x_k|)^a, over
-// the geometric mean of its ends, with the a of 0, 1/n, … (n-1)/n whose weights, rounded to nearest, lose least of the readers'
-// outputs. The outputs' error is that over all rows seen, by the Gram matrix, of FoldRows outputs of each reader, evenly
-// spread: which a is best, they say as all would. Silent channels keep 1.
-func (f Fold) awq(seen *Layer, readers []*nn.Slot, schemes func(path string) (quant.WeightScheme, quant.ActivationScheme), cfg Config) ([]float32, error) {
+// awq is the fold's scale by ScaleAWQ, of its readers' weights. Channels of one row of the writer have one scale.
+func (f Fold) awq(seen *Layer, readers []*nn.Slot, schemes func(path string) (quant.WeightScheme, quant.ActivationScheme), cfg Config) (scale []float32, err error) {
 	size := seen.Magnitude()
-	if f.Writer != nil { // channels of one row have one scale
+	if f.Writer != nil {
 		sums, count := make([]float64, f.Writer.Out), make([]float64, f.Writer.Out)
 		for k, r := range f.Row {
 			sums[r], count[r] = sums[r]+size[k], count[r]+1
@@ -177,46 +175,61 @@ func (f Fold) awq(seen *Layer, readers []*nn.Slot, schemes func(path string) (qu
 			size[k] = sums[r] / count[r]
 		}
 	}
-	var samples []lattice.Weight
-	var rules []quant.ScaleMethod
+	var weights []Weight
 	for _, r := range readers {
-		sch, _ := schemes(r.Path)
-		if sch.Granularity == quant.PerTensor {
-			return nil, fmt.Errorf("%s: awq with scheme %v, want scales per channel or group", r.Path, sch)
-		}
 		w, err := weightOf(r)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", r.Path, err)
 		}
-		w, n := someRows(w, r.Out, r.In, int64(cfg.FoldRows))
-		lw, _, err := latticeOf(w, n, r.In, sch)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.Path, err)
-		}
-		samples, rules = append(samples, lw), append(rules, nearestRules(sch)[0])
+		sch, _ := schemes(r.Path)
+		weights = append(weights, Weight{w, r.Out, r.In, sch})
 	}
-	best, least := ones(seen.In), math.Inf(1)
-	err := nn.Run(func(c *nn.Context) error {
-		h := seen.Gram.mean(c, nil)
-		for i := range cfg.FoldPoints {
-			scale := power(size, float64(i)/float64(cfg.FoldPoints))
-			var loss float64
-			for j, w := range samples {
-				d := make([]float32, len(w.W))
-				kernels.Residual(w, lattice.Rule(rules[j]), scale, d)
-				e, err := outputPower(c, c.FromFloats(d, int64(len(d))/w.K, w.K), h)
-				if err != nil {
-					return err
-				}
-				loss += e
-			}
-			if loss < least {
-				best, least = scale, loss
-			}
-		}
-		return nil
+	err = nn.Run(func(c *nn.Context) error {
+		scale, err = ScaleAWQ(c, size, seen.Gram.mean(c, nil), weights, cfg)
+		return err
 	})
-	return best, err
+	return scale, err
+}
+
+// ScaleAWQ is AWQ's scale of channels [K] (Lin et al. 2023, "AWQ: Activation-aware Weight Quantization", equations 4 and 5) for
+// weights that read one input: size^a, the mean |x_k| to a power, over the geometric mean of its ends, with the a of 0, 1/n,
+// … (n-1)/n whose weights, rounded to nearest, lose least of their outputs. That error is the one over all rows whose mean
+// Gram matrix is h [K, K], of FoldRows outputs of each weight, evenly spread: which a is best, they say as all would. Silent
+// channels keep 1.
+func ScaleAWQ(c *nn.Context, size []float64, h *ts.Tensor, weights []Weight, cfg Config) ([]float32, error) {
+	var samples []lattice.Weight
+	var rules []quant.ScaleMethod
+	for _, w := range weights {
+		if w.Scheme.Granularity == quant.PerTensor {
+			return nil, fmt.Errorf("calib: awq with scheme %v, want scales per channel or group", w.Scheme)
+		}
+		some, n := someRows(w.W, w.Out, w.In, int64(cfg.FoldRows))
+		lw, _, err := latticeOf(some, n, w.In, w.Scheme)
+		if err != nil {
+			return nil, err
+		}
+		samples, rules = append(samples, lw), append(rules, nearestRules(w.Scheme)[0])
+	}
+	best, least := ones(int64(len(size))), math.Inf(1)
+	for i := range cfg.FoldPoints {
+		scale := power(size, float64(i)/float64(cfg.FoldPoints))
+		var loss float64
+		for j, w := range samples {
+			d := make([]float32, len(w.W))
+			kernels.Residual(w, lattice.Rule(rules[j]), scale, d)
+			var e float64
+			var err error
+			c.Nest(func(in *nn.Context) { e, err = outputPower(in, in.FromFloats(d, int64(len(d))/w.K, w.K), h) })
+			if err != nil {
+				return nil, err
+			}
+			loss += e
+		}
+		if loss < least {
+			best, least = scale, loss
+		}
+	}
+	return best, nil
 }
 
 // power is size^a over the geometric mean of its largest and its smallest, 1 where size is 0.

@@ -89,3 +89,17 @@ func halfQuadratic(w []float32, n, k int64, sch quant.WeightScheme, cfg HQQ) (qu
 	kernels.HQQ(lw, how, p.Scale, p.ZeroPoint)
 	return p, nil
 }
+
+// Codes are those of rounding w to nearest under p, less the scheme's smallest.
+func Codes(w Weight, p quant.QParams) ([]byte, error) {
+	if err := p.Validate(w.Scheme, w.Out, w.In); err != nil {
+		return nil, err
+	}
+	lw, _, err := latticeOf(w.W, w.Out, w.In, w.Scheme)
+	if err != nil {
+		return nil, err
+	}
+	codes := make([]byte, len(w.W))
+	kernels.Codes(lw, p.Scale, p.ZeroPoint, codes)
+	return codes, nil
+}

@@ -92,3 +92,18 @@ func (s Set) Step(r *Rounding, g unsafe.Pointer, step float64, d unsafe.Pointer)
 	}
 	parallel(r.Units(), r.piece(), func(from, to C.long) { C.lat_round_units(s.k, &c, from, to) })
 }
+
+// Scaled is w [n, k] with column j multiplied by scale[j].
+func Scaled(w, scale []float32) []float32 {
+	k := int64(len(scale))
+	out := make([]float32, len(w))
+	parallel(int64(len(w))/k, 64, func(from, to C.long) {
+		for r := int64(from); r < int64(to); r++ {
+			row, result := w[r*k:(r+1)*k], out[r*k:(r+1)*k]
+			for j, s := range scale {
+				result[j] = row[j] * s
+			}
+		}
+	})
+	return out
+}
