@@ -38,6 +38,11 @@ static TARGET void unpack(const nat_int4 *w, int s, int n, int g0, int g1, panel
   }
 }
 
+// Keeps gcc 12 from copying sums from register to register.
+#ifndef HOLD
+#define HOLD(v) __asm__("" : "+v"(v))
+#endif
+
 // S strips and M rows of x, constants where this is called.
 INLINE void vnni_block(const panel *p, int S, int groups, int group, const int8_t *x, size_t ldx, const int32_t *sum, size_t lds,
                        int M, float *total) {
@@ -58,7 +63,10 @@ INLINE void vnni_block(const panel *p, int S, int groups, int group, const int8_
         memcpy(&four, x + (size_t)m * ldx, sizeof four);
         const __m512i v = _mm512_set1_epi32(four);
 #pragma GCC unroll 2
-        for (int i = 0; i < S; i++) acc[m][i] = _mm512_dpbusd_epi32(acc[m][i], a[i], v);
+        for (int i = 0; i < S; i++) {
+          acc[m][i] = _mm512_dpbusd_epi32(acc[m][i], a[i], v);
+          HOLD(acc[m][i]);
+        }
       }
     }
 #pragma GCC unroll 12
@@ -71,6 +79,7 @@ INLINE void vnni_block(const panel *p, int S, int groups, int group, const int8_
         _mm512_store_ps(t, _mm512_fmadd_ps(v, _mm512_load_ps(p->scale[g][i]), _mm512_load_ps(t)));
       }
     }
+    __asm__ volatile("" : : : "memory"); // totals stay where they are, not in copies on the stack
   }
 }
 

@@ -10,6 +10,7 @@
 #undef __x86_64__
 #define __x86_64__ 1
 #define target(features) // no function may use more than the CPU at hand has
+#define HOLD(v)          // nor has it these registers
 
 #define VECTOR(type, name, bytes) typedef type name __attribute__((vector_size(bytes), may_alias))
 VECTOR(long long, __m128i, 16);
