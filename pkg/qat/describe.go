@@ -2,7 +2,6 @@ package qat
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/qakd/qakd/pkg/ckpt"
@@ -81,7 +80,7 @@ func Describe(dir string) (*Folder, error) {
 func storedTable(src *ckpt.Reader, info ckpt.Info, q *quantizationConfig) (*PackedEmbedding, error) {
 	path := strings.TrimSuffix(info.Name, ".weight_shape")
 	g := q.findTable(path)
-	if g == nil || slices.Contains(g.Targets, "Embedding") && !strings.Contains(path, "embed") { // a class names no layer
+	if g == nil || !namesTable(path, g) {
 		return nil, nil
 	}
 	shape, err := storedShape(src, path)

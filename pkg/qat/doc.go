@@ -20,6 +20,13 @@
 // "talker.model.layers.*.self_attn.*_proj", "**.mlp.*" and "talker.**" are patterns. Overrides give the layers that they
 // match another scheme, the first match counts; each distinct scheme becomes one config group of the saved file.
 //
+// # Embedding tables
+//
+// With Config.Embeddings.Bits of 8 or 4, tables that its patterns name are quantized too, weights only, symmetric, with a
+// scale for each row or for each group of a row. [Embedding] computes the rows that are looked up, with straight-through
+// gradients to masters and scales; [PackedEmbedding] dequantizes them. Both give the same bits. They go through Prepare,
+// Convert, SaveCheckpoint, SaveStudent and FromCheckpoint as projections do.
+//
 // # Any gotch model
 //
 // [FromFloat] also takes gotch's own nn.Linear and copies its weight. [Gotch] turns the result into gotch's ts.Module,
@@ -37,8 +44,9 @@
 //	<path>.weight_zero_point  I32 [ceil(out/8), groups], asymmetric only; I8 [1] per tensor
 //	<path>.input_scale        BF16 [1], static activations only
 //
-// the other tensors keep the dtype of the source, config.json gets a quantization_config, every other file of the source
-// comes along, and tensors that the model does not know (speaker_encoder.*) are copied as they are. A source without
+// and so does a quantized embedding, [rows, width] in the place of [out, in], whose config groups are named
+// "embedding_0" and so on and target its path. The other tensors keep the dtype of the source, config.json gets a
+// quantization_config, every other file of the source comes along, and tensors that the model does not know (speaker_encoder.*) are copied as they are. A source without
 // speech tokenizer, text tokenizer or speaker encoder is reported in the result and in NOTE.txt. The folder appears
 // complete or not at all.
 //
@@ -58,7 +66,8 @@
 //	{"format": 1, "layers": [{"path": ..., "weight": {"bits": 4, "symmetric": true, "granularity": "per_group",
 //	  "group_size": 32}, "activation": {"bits": 8, "mode": "dynamic_token"}, "learn_scales": true, "lsq_gradient": false}]}
 //
-// with "dual_lsq", "integer_forward" and "bf16_backward" where they are true ([Config]).
+// with "tables" likewise for embeddings, and with "dual_lsq", "integer_forward" and "bf16_backward" where they are true
+// ([Config]).
 //
 // The effective scale is the master rounded to the grid of package quant, the effective zero point the master rounded
 // and clamped.

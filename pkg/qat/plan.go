@@ -26,8 +26,8 @@ type LayerPlan struct {
 type Plan struct {
 	Layers []LayerPlan `json:"layers"`
 	Tables []LayerPlan `json:"tables,omitempty"` // embeddings that are quantized: Out rows, In wide
-	Kept   []string    `json:"kept"`            // projections that stay float
-	Notes  []string    `json:"notes,omitempty"` // configuration without effect
+	Kept   []string    `json:"kept"`             // projections that stay float
+	Notes  []string    `json:"notes,omitempty"`  // configuration without effect
 }
 
 // Params is the number of weights that are quantized.

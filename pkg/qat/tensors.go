@@ -1,6 +1,8 @@
 package qat
 
 import (
+	"fmt"
+
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/nn"
@@ -70,6 +72,8 @@ func packedTable(e *nn.Embedding) (list []ckpt.Tensor, done func(), err error) {
 			return nil, done, err
 		}
 		done = func() { nn.Close(p) }
+	default:
+		return nil, done, fmt.Errorf("qat: embedding %s is a %T, want a table of this package", e.Path, e.T)
 	}
 	for _, q := range p.stored() {
 		t, err := nn.Stored(q, q.DType)

@@ -36,6 +36,7 @@ const words = 512
 func shallow(cfg *talker.Config, layers, predictor int) *talker.Config {
 	c := *cfg
 	c.Talker.Layers, c.Talker.Predictor.Layers, c.Talker.TextVocab = layers, predictor, words
+	c.Talker.TextKept = 0
 	for i, id := range []*int32{&c.ImStart, &c.ImEnd, &c.Assistant, &c.PadText, &c.BosText, &c.EosText} {
 		*id = int32(words - 1 - i)
 	}

@@ -26,6 +26,8 @@ type Config struct {
 
 	Path string `json:"-"` // the file
 	Raw  []byte `json:"-"` // its bytes
+
+	kept []int32 // text ids of a pruned checkpoint; see Kept
 }
 
 // Stack is what the talker and the code predictor have in common.
@@ -61,6 +63,7 @@ type TalkerConfig struct {
 	Stack
 	TextHidden    int64              `json:"text_hidden_size"`
 	TextVocab     int64              `json:"text_vocab_size"`
+	TextKept      int64              `json:"text_vocab_kept"` // rows of a pruned text embedding; 0, or an absent key: all
 	Predictor     Stack              `json:"code_predictor_config"`
 	CodecPad      int32              `json:"codec_pad_id"`
 	CodecBos      int32              `json:"codec_bos_id"`
@@ -106,6 +109,11 @@ func ReadConfig(dir string) (*Config, error) {
 		return nil, fmt.Errorf("talker: %s: %w", path, err)
 	}
 	cfg.Path = path
+	if cfg.Talker.TextKept > 0 {
+		if cfg.kept, err = readKept(dir, cfg); err != nil {
+			return nil, fmt.Errorf("talker: %s: %w", dir, err)
+		}
+	}
 	return cfg, nil
 }
 

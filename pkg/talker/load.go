@@ -15,6 +15,10 @@ type Options struct {
 	Device gotch.Device // the zero value means the CPU
 	// Swap, if set, replaces projections before the tensors are read, e.g. by packed ones that dir's configuration asks for.
 	Swap func(m *Model, dir string) error
+	// Mapped lets parameters be views of the mapped checkpoint where they keep its dtype, as float embedding tables then
+	// do whatever DType says: nothing of them is read before it is used, processes share the pages, and values that are
+	// not finite go unnoticed. For models that speak and do not train.
+	Mapped bool
 }
 
 // Load reads a checkpoint folder: config.json and its safetensors, single or sharded, in any mixture of float dtypes. It
@@ -47,10 +51,22 @@ func Load(dir string, o Options) (*Model, error) {
 		return nil, err
 	}
 	defer src.Close()
-	if err := nn.Load(m, prefixed(src), nn.LoadOptions{DType: o.DType, Device: o.Device, Ignore: foreign}); err != nil {
+	tables(m, prefixed(src), o)
+	if err := nn.Load(m, prefixed(src), nn.LoadOptions{DType: o.DType, Device: o.Device, Ignore: foreign, Mapped: o.Mapped}); err != nil {
 		return nil, fmt.Errorf("talker: %s: %w", dir, err)
 	}
 	return m, nil
+}
+
+// tables makes embeddings give rows in the model's dtype, in whatever the tables are stored.
+func tables(m *Model, src tensors, o Options) {
+	for _, e := range nn.Embeddings(m) {
+		e.DType = o.DType
+		info, _, err := src.Bytes(e.W.Name)
+		if err == nil && o.Mapped && e.T == nil && (info.DType == "BF16" || info.DType == "F32") { // what native decoders read
+			e.W.DType = info.DType
+		}
+	}
 }
 
 // foreign tells whether a checkpoint's tensor belongs to the parts that turn audio into codes and vectors.

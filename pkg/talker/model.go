@@ -1,6 +1,8 @@
 package talker
 
 import (
+	"fmt"
+
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"
@@ -27,18 +29,25 @@ func New(cfg *Config) (*Model, error) {
 		return nil, err
 	}
 	t := &cfg.Talker
-	return &Model{
+	if t.TextKept > 0 && int64(len(cfg.kept)) != t.TextKept {
+		return nil, fmt.Errorf("talker: text_vocab_kept is %d, and %d ids are known: such a configuration is read with its checkpoint", t.TextKept, len(cfg.kept))
+	}
+	m := &Model{
 		Config:         cfg,
 		Device:         gotch.CPU,
 		DType:          gotch.Float,
-		TextEmbedding:  nn.NewEmbedding("talker.model.text_embedding", t.TextVocab, t.TextHidden),
+		TextEmbedding:  nn.NewEmbedding(TextTable, t.TextVocab, t.TextHidden),
 		TextUp:         nn.NewSlot("talker.text_projection.linear_fc1", t.TextHidden, t.TextHidden, true),
 		TextDown:       nn.NewSlot("talker.text_projection.linear_fc2", t.TextHidden, t.Hidden, true),
 		CodecEmbedding: nn.NewEmbedding("talker.model.codec_embedding", t.Vocab, t.Hidden),
 		Decoder:        nn.NewDecoder("talker.model", t.decoder()),
 		CodecHead:      nn.NewSlot("talker.codec_head", t.Hidden, t.Vocab, false),
 		Predictor:      newPredictor(cfg),
-	}, nil
+	}
+	if t.TextKept == 0 {
+		return m, nil
+	}
+	return m, m.TextEmbedding.Keep(cfg.kept)
 }
 
 // Visit shows the parts in the order of computation.

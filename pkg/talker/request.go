@@ -90,6 +90,9 @@ func (c *Config) checkText(what string, ids []int32) error {
 		if id < 0 || int64(id) >= c.Talker.TextVocab {
 			return fmt.Errorf("id %d of the %s is %d, want 0 … %d", i, what, id, c.Talker.TextVocab-1)
 		}
+		if !c.keeps(id) {
+			return fmt.Errorf("id %d of the %s is %d, which the pruned text vocabulary of %d tokens lacks", i, what, id, len(c.kept))
+		}
 	}
 	return nil
 }

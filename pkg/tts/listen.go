@@ -33,7 +33,7 @@ type Listener struct {
 	o   Options
 }
 
-// OpenListener reads the text tokenizer of a checkpoint folder. Speaker encoder and speech encoder are read when a
+// OpenListener reads the text tokenizer of a checkpoint folder; that of a pruned one makes the tokens that it keeps. Speaker encoder and speech encoder are read when a
 // recording is heard.
 func OpenListener(dir string, o Options) (*Listener, error) {
 	cfg, err := talker.ReadConfig(dir)
@@ -47,6 +47,9 @@ func OpenListener(dir string, o Options) (*Listener, error) {
 			return nil, lacks(err)
 		}
 		l.Text, err = text.Load(o.Parts)
+	}
+	if err == nil && cfg.Kept() != nil {
+		l.Text, err = l.Text.Keep(cfg.Kept())
 	}
 	if err != nil {
 		return nil, err
