@@ -3,6 +3,9 @@
 //
 //	go run ./bench/synth -size 1.7b -kind base -codec -out models/synth-1.7b
 //
+//	go run ./bench/synth -size 1.7b -packed -codec -out models/synth-1.7b-w4a8
+//
+// A packed checkpoint has the weights of the other one of the same seed, and the interleaved file of pkg/int4 beside them.
 // Names, shapes, dtypes and file sizes are those of the published checkpoints. The vocabulary is a small one of bytes: the
 // published one belongs to its owners. A folder appears whole or not at all.
 package main
@@ -26,6 +29,8 @@ func main() {
 	fs.StringVar(&o.out, "out", "", "folder to write (required); it must not exist")
 	fs.Int64Var(&o.seed, "seed", 1, "seed of the weights")
 	fs.IntVar(&o.shards, "shards", 1, "number of files to spread the tensors over")
+	fs.BoolVar(&o.packed, "packed", false, "quantize: INT4 weights by rounding to nearest, W4A8, groups of 128, of 32 in the code predictor")
+	fs.IntVar(&o.embeddings, "embeddings", 0, "with -packed, bits of the embedding tables: 4 or 8; 0 leaves them in bf16")
 	fs.BoolVar(&o.codec, "codec", false, "write speech_tokenizer/ as well, another 682 MB")
 	os.Exit(experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return run(ctx, o) }))
 }

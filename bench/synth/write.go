@@ -12,6 +12,8 @@ import (
 	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/experiment"
+	"github.com/qakd/qakd/pkg/int4"
+	"github.com/qakd/qakd/pkg/qat"
 )
 
 type options struct {
@@ -19,6 +21,8 @@ type options struct {
 	seed            int64
 	shards          int
 	codec           bool
+	packed          bool
+	embeddings      int // bits of packed tables
 }
 
 func (o options) validate() error {
@@ -30,6 +34,9 @@ func (o options) validate() error {
 	}
 	if _, err := os.Lstat(o.out); err == nil {
 		return fmt.Errorf("-out %s is there already, want a path that is not", o.out)
+	}
+	if o.embeddings != 0 && (!o.packed || o.embeddings != 4 && o.embeddings != 8) {
+		return experiment.Usagef("-embeddings %d with -packed=%v, want 4 or 8 with -packed", o.embeddings, o.packed)
 	}
 	if n := len(o.tensors()); o.shards < 1 || o.shards > n {
 		return experiment.Usagef("-shards %d, want 1 to %d, the number of tensors", o.shards, n)
@@ -58,7 +65,11 @@ func (o options) metadata() map[string]string {
 func write(ctx context.Context, o options) error {
 	return fsx.PublishDir(o.out, func(dir string) error {
 		vocab, merges := vocabulary()
-		if err := writeFiles(dir, map[string]any{"config.json": modelConfig(o.size, o.kind),
+		config, plan, err := o.plan()
+		if err != nil {
+			return err
+		}
+		if err := writeFiles(dir, map[string]any{"config.json": config,
 			"generation_config.json": generationConfig, "preprocessor_config.json": processorConfig,
 			"tokenizer_config.json": tokenizerConfig(), "vocab.json": vocab, "merges.txt": merges}); err != nil {
 			return err
@@ -76,7 +87,10 @@ func write(ctx context.Context, o options) error {
 				return err
 			}
 		}
-		return o.writeWeights(ctx, dir)
+		if err := o.writeWeights(ctx, dir, plan); err != nil || plan == nil {
+			return err
+		}
+		return int4.BuildFile(filepath.Join(dir, int4.FileName), dir)
 	})
 }
 
@@ -96,8 +110,11 @@ func writeFiles(dir string, files map[string]any) error {
 }
 
 // writeWeights writes model.safetensors, or shards and their index.
-func (o options) writeWeights(ctx context.Context, dir string) error {
+func (o options) writeWeights(ctx context.Context, dir string, plan *qat.Plan) error {
 	tensors := o.stored(ctx, o.tensors(), "BF16")
+	if plan != nil {
+		tensors = o.pack(ctx, tensors, plan)
+	}
 	if o.shards == 1 {
 		return ckpt.Write(filepath.Join(dir, "model.safetensors"), tensors, o.metadata())
 	}
@@ -147,10 +164,8 @@ func elements(shape []int64) int64 {
 }
 
 func bytesOf(t ckpt.Tensor) int64 {
-	if t.DType == "BF16" {
-		return 2 * elements(t.Shape)
-	}
-	return 4 * elements(t.Shape)
+	size, _ := ckpt.DTypeSize(t.DType) // written by this program
+	return size * elements(t.Shape)
 }
 
 // stored describes l in dtype; each tensor is made while it is written.
