@@ -18,19 +18,23 @@ INLINE int many_rows(size_t bytes) {
   return n < 16 ? 16 : n > MANY_ROWS ? MANY_ROWS : n;
 }
 
-// y (+)= scale·total (+ bias), of the rows of w that there are.
-INLINE void many_finish(const nat_int4 *w, int r, int n, const float *total, float scale, float *y, int add) {
-  int i = 0;
+// y (+)= scale·total (+ bias), of the rows of w that there are. The scaled values are rounded: in a loop of their own, so
+// that nothing is fused with them.
+INLINE void many_finish(const nat_int4 *w, int r, int n, float *total, float scale, float *y, int add) {
   const vf s = scale - (vf){0};
+  for (int i = 0; i < PANEL * INT4_STRIP; i += W) {
+    const vf v = loadf(total + i) * s;
+    memcpy(total + i, &v, sizeof v);
+  }
+  int i = 0;
   for (; i + W <= n; i += W) {
-    vf v = loadf(total + i) * s;
+    vf v = loadf(total + i);
     if (w->bias) v += loadf(w->bias + r + i);
     if (add) v += loadf(y + r + i);
     memcpy(y + r + i, &v, sizeof v);
   }
   for (; i < n; i++) {
-    float v = total[i] * scale;
-    if (w->bias) v += w->bias[r + i];
+    const float v = w->bias ? total[i] + w->bias[r + i] : total[i];
     y[r + i] = add ? y[r + i] + v : v;
   }
 }

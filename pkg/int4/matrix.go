@@ -17,6 +17,8 @@ type Matrix struct {
 	scheme quant.WeightScheme
 	strips []byte
 	own    bool // strips are this package's memory, which Close frees
+
+	described []unsafe.Pointer // what Native allocated
 }
 
 // Supports tells why the kernels cannot compute with a weight [n, k] of a scheme; nil if they can: 4 bits, in groups of 32
@@ -126,6 +128,7 @@ func (m *Matrix) Close() {
 	if m.own {
 		C.int4_memory_free(unsafe.Pointer(unsafe.SliceData(m.strips)), C.size_t(len(m.strips)))
 	}
+	m.forget()
 	m.strips, m.c.strips, m.own = nil, nil, false
 }
 
