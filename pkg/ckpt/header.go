@@ -63,6 +63,18 @@ func readHeader(r io.ReaderAt, size int64) (*fileHeader, error) {
 // parseHeader decodes the JSON of a header whose file holds dataLen bytes of
 // tensor data, and checks that the tensors tile that data exactly.
 func parseHeader(text []byte, dataLen int64) (*fileHeader, error) {
+	if h := plainHeader(text); h != nil {
+		return h, h.checkTiling(dataLen)
+	}
+	h, err := strictHeader(text)
+	if err != nil {
+		return nil, err
+	}
+	return h, h.checkTiling(dataLen)
+}
+
+// strictHeader decodes any JSON that is a header, and says what is wrong with any other.
+func strictHeader(text []byte) (*fileHeader, error) {
 	h := &fileHeader{metadata: map[string]string{}}
 	err := document(text, "header", func(dec *json.Decoder, key string) error {
 		if key != "__metadata__" {
@@ -75,10 +87,7 @@ func parseHeader(text []byte, dataLen int64) (*fileHeader, error) {
 			return err
 		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return h, h.checkTiling(dataLen)
+	return h, err
 }
 
 func parseEntry(dec *json.Decoder, name string) (entry, error) {
@@ -110,14 +119,21 @@ func parseEntry(dec *json.Decoder, name string) (entry, error) {
 		return e, fmt.Errorf("%s: data_offsets %v, want [begin, end]", what, offsets)
 	}
 	e.begin, e.end = offsets[0], offsets[1]
-	if e.Bytes, err = byteSize(e.DType, e.Shape); err != nil {
+	if err := e.measure(); err != nil {
 		return e, fmt.Errorf("%s: %w", what, err)
 	}
-	if e.end < e.begin || e.end-e.begin != e.Bytes {
-		return e, fmt.Errorf("%s: data_offsets [%d %d], but %s %v takes %d bytes",
-			what, e.begin, e.end, e.DType, e.Shape, e.Bytes)
-	}
 	return e, nil
+}
+
+// measure sets Bytes and holds the offsets against it.
+func (e *entry) measure() (err error) {
+	if e.Bytes, err = byteSize(e.DType, e.Shape); err != nil {
+		return err
+	}
+	if e.end < e.begin || e.end-e.begin != e.Bytes {
+		return fmt.Errorf("data_offsets [%d %d], but %s %v takes %d bytes", e.begin, e.end, e.DType, e.Shape, e.Bytes)
+	}
+	return nil
 }
 
 // checkTiling sorts the entries by offset and wants them to cover the data
