@@ -1,4 +1,4 @@
-"""The reference implementation (qwen-tts on transformers and PyTorch) as a rival of bench/talk.
+"""The reference implementation (qwen-tts on transformers and PyTorch) as a rival of bench/talk and bench/int4.
 
 usage: qwen3tts.py --model DIR --dtype bfloat16 --threads 2
 
@@ -8,6 +8,7 @@ It loads the checkpoint as its users do, prints one JSON line, then answers each
       -> {"rows", "frames", "prefill_ms", "talker_ms", "predictor_ms"}: talker and predictor a frame, prefill in all.
          What a frame takes is what generate() takes after the prompt; what is not the code predictor is the talker.
   {"stage": "codec", "frames": 25} -> {"frames", "codec_ms"}: a frame of a chunk of that many.
+  {"stage": "whole", as "speech"} -> {"ms", "frames"} from ids to samples, codec included.
 
 Sampling is the published one, without an end: random weights would end at a random frame.
 """
@@ -119,6 +120,21 @@ def speech(torch, model, clock, task):
     )
 
 
+def whole(torch, model, task):
+    torch.manual_seed(task["seed"])
+    began = time.perf_counter()
+    codes, _ = model.generate(
+        input_ids=[torch.tensor([task["ids"]])],
+        languages=[task["language"]],
+        speakers=[task["speaker"]],
+        non_streaming_mode=True,
+        max_new_tokens=task["frames"],
+        eos_token_id=-1,
+    )
+    model.speech_tokenizer.decode([{"audio_codes": c} for c in codes])
+    return dict(ms=(time.perf_counter() - began) * 1e3, frames=len(codes[0]))
+
+
 def codec(torch, model, task):
     decoder = model.speech_tokenizer.model.decoder
     groups, size = model.config.talker_config.num_code_groups, model.config.talker_config.code_predictor_config.vocab_size
@@ -142,8 +158,10 @@ def main():
             answer(**speech(torch, model, clock, task))
         elif task["stage"] == "codec":
             answer(**codec(torch, model, task))
+        elif task["stage"] == "whole":
+            answer(**whole(torch, model, task))
         else:
-            raise SystemExit(f"stage {task['stage']!r}, want speech or codec")
+            raise SystemExit(f"stage {task['stage']!r}, want speech, codec or whole")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer us.close()
+	defer us.Close()
 	fmt.Println("ours: ", us.what())
 	them, err := startRival(ctx, o)
 	if err != nil {

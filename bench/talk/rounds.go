@@ -48,7 +48,7 @@ func round(ctx context.Context, o options, us *ours, them *rival, i int) (a, b t
 		return a, b, err
 	}
 	time.Sleep(rest)
-	if a, err = us.speech(ctx); err != nil {
+	if a, err = us.Speech(ctx); err != nil {
 		return a, b, err
 	}
 	if a.Rows != b.Rows {
@@ -59,7 +59,7 @@ func round(ctx context.Context, o options, us *ours, them *rival, i int) (a, b t
 		return a, b, err
 	}
 	time.Sleep(rest)
-	a.Codec, err = us.sound()
+	a.Codec, err = us.Sound()
 	time.Sleep(rest)
 	return a, b, err
 }

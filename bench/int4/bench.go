@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/qakd/qakd/bench/contest"
+	"github.com/qakd/qakd/pkg/report"
+)
+
+// bench collects rows and the profiles of those that missed their goal, and keeps the rivals that were started.
+type bench struct {
+	o      options
+	rows   []contest.Row
+	missed []*report.Table
+	peers  map[string]*peer
+}
+
+// race is a contest, and where our time goes in case we miss its goal.
+type race struct {
+	contest.Contest
+	profile func(ours float64) (*report.Table, error) // nil: nothing more to tell than the rows do
+	rival   *peer                                     // nil: none; why says why where there should be one
+	why     error
+}
+
+// run goes through races side by side. Those without a rival become rows that say why.
+func (b *bench) run(ctx context.Context, title string, races []race) error {
+	fmt.Println(title)
+	var list []contest.Contest
+	pids := []int{}
+	for _, r := range races {
+		if r.why != nil {
+			continue
+		}
+		list = append(list, r.Contest)
+		if r.rival != nil && !slices.Contains(pids, r.rival.PID()) {
+			pids = append(pids, r.rival.PID())
+		}
+	}
+	rows, err := b.turns(ctx, list, pids)
+	if err != nil {
+		return err
+	}
+	for _, r := range races {
+		if r.why != nil {
+			b.rows = append(b.rows, contest.Without(r.Contest, "no rival: "+r.why.Error()))
+			continue
+		}
+		row := rows[0]
+		b.rows, rows = append(b.rows, row), rows[1:]
+		if row.Reached || r.profile == nil {
+			continue
+		}
+		t, err := r.profile(row.Ours)
+		if err != nil {
+			return fmt.Errorf("profile of %s: %w", r.Name, err)
+		}
+		if t.Title = "where the time goes: " + t.Title; !slices.ContainsFunc(b.missed, func(o *report.Table) bool { return o.Title == t.Title }) {
+			b.missed = append(b.missed, t)
+		}
+	}
+	return nil
+}
+
+// turns runs contests in real time, if that is wanted and permitted.
+func (b *bench) turns(ctx context.Context, list []contest.Contest, rivals []int) (rows []contest.Row, err error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	if b.o.realtime {
+		all := append([]int{os.Getpid()}, rivals...)
+		if err := contest.Realtime(all...); err != nil {
+			fmt.Println("not in real time:", err)
+		}
+		defer func() { err = errors.Join(err, contest.Ordinary(all...)) }()
+	}
+	return contest.Run(ctx, os.Stdout, list, b.o.rounds, rivals...)
+}
+
+func (b *bench) close() (err error) {
+	for _, p := range b.peers {
+		if p.Rival != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}
+	return err
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/qakd/qakd/bench/contest"
+	"github.com/qakd/qakd/pkg/report"
+	"github.com/qakd/qakd/pkg/talker"
+	"github.com/qakd/qakd/pkg/tts"
+	"github.com/sugarme/gotch"
+)
+
+const text = "The quick brown fox jumps over the lazy dog."
+
+// speeches races whole speech, text to samples. Random weights never end by themselves, so that the frames are those
+// asked for.
+func speeches(ctx context.Context, b *bench) error {
+	for _, size := range sizes {
+		if err := b.speech(ctx, size); err != nil {
+			return fmt.Errorf("%s: %w", size, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) speech(ctx context.Context, size string) error {
+	us, err := tts.Open(b.packed(size), tts.Options{DType: gotch.BFloat16, CodecDType: gotch.BFloat16, Steppers: talker.StepperOptions{Threads: b.o.threads}})
+	if err != nil {
+		return fmt.Errorf("%w (make bench-int4 makes the models)", err)
+	}
+	defer us.Close()
+	sampling := us.Sampling
+	sampling.MinNewTokens, sampling.MaxNewTokens = b.o.frames, b.o.frames
+	line := tts.Line{ID: "bench", Text: text, Speaker: voice, Language: language}
+	var last tts.Timing
+	ours := func(ctx context.Context) (float64, error) {
+		s, err := us.Speak(ctx, line, sampling, nil)
+		if err != nil {
+			return 0, err
+		}
+		last = s.Timing
+		return rtf(1e3*s.Timing.Total.Seconds(), float64(len(s.Codes))), nil
+	}
+	ids, err := turn(us)
+	if err != nil {
+		return err
+	}
+	vox := b.peer(ctx, "vox.py", "--model", b.voxModel(size))
+	dtype := torchDType()
+	torch := b.torch(ctx, size, dtype)
+	name := fmt.Sprintf("whole speech %s, %.1f s of it, real-time factor", size, 0.08*float64(b.o.frames))
+	profile := func(float64) (*report.Table, error) {
+		t := &report.Table{Title: name + ", last round", Columns: []string{"", "seconds"}}
+		t.Add("to the first frame", fmt.Sprintf("%.2f", last.FirstFrame.Seconds()))
+		t.Add("frames after it", fmt.Sprintf("%.2f", (last.Total-last.Decoding-last.FirstFrame).Seconds()))
+		t.Add("codec", fmt.Sprintf("%.2f", last.Decoding.Seconds()))
+		return t, nil
+	}
+	spoken := func(p *peer, t task) func(context.Context) (float64, error) {
+		return func(context.Context) (float64, error) {
+			var a struct{ MS, Frames float64 }
+			err := p.Ask(t, &a)
+			return rtf(a.MS, a.Frames), err
+		}
+	}
+	err = b.run(ctx, name, []race{{
+		Contest: contest.Contest{
+			Name: name + ": vox-tts q4full", Goal: 3.5, Ours: ours,
+			Rival: spoken(vox, task{"stage": "whole", "text": text, "speaker": voice, "language": language, "frames": b.o.frames, "seed": 1}),
+		}, profile: profile, rival: vox, why: vox.why,
+	}, {
+		Contest: contest.Contest{
+			Name: name + ": qwen-tts, torch " + dtype, Goal: 7, Ours: ours,
+			Rival: spoken(torch, task{"stage": "whole", "ids": ids, "speaker": voice, "language": language, "frames": b.o.frames, "seed": 1}),
+		}, profile: profile, rival: torch, why: torch.why,
+	}})
+	return errors.Join(err, b.stop(vox), b.stop(torch))
+}
+
+// turn is the ids of the whole assistant turn, as the reference takes them.
+func turn(s *tts.Synthesizer) ([]int32, error) {
+	body, err := s.Text.Body(text)
+	if err != nil {
+		return nil, err
+	}
+	role := s.Config.Role()
+	const newline = 198
+	ids := append(append([]int32{}, role...), body...)
+	return append(append(ids, s.Config.ImEnd, newline), role...), nil
+}
