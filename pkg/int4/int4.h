@@ -76,7 +76,7 @@ struct int4_kernels {
 
 extern const int4_kernels int4_portable;
 #if defined(__x86_64__)
-extern const int4_kernels int4_avx2;
+extern const int4_kernels int4_avx2, int4_avx512vnni, int4_amx;
 #endif
 
 const int4_kernels *int4_kernels_at(int i); // those that this CPU can run, slowest first; NULL after the last

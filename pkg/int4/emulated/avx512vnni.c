@@ -1,11 +1,6 @@
-// The set of kernels for AVX-512 VNNI, from its own source.
+// The kernels for many rows and AVX-512 VNNI, from their own source.
 #include <immintrin.h>
 
-#define int4_many_a8_avx512vnni emulated_many_a8
-#define int4_many_a16_avx512 emulated_many_a16
+#define int4_many_a8_avx512vnni int4_emulated_a8_avx512vnni
+#define int4_many_a16_avx512 int4_emulated_a16_avx512
 #include "../many_avx512vnni.c"
-#include "../quantize.h"
-#include "sets.h"
-
-const int4_kernels int4_emulated_avx512vnni = {.name = "emulated-avx512vnni", .quantize = quantize,
-                                                .a8 = emulated_many_a8, .a16 = emulated_many_a16};

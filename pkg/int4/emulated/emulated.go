@@ -10,11 +10,11 @@ import "C"
 
 import "unsafe"
 
-// Sets are the sets of kernels, each an int4_kernels of ../int4.h, by name.
+// Sets are the sets of kernels, each an int4_kernels of ../int4.h, by their names behind "emulated-".
 func Sets() map[string]unsafe.Pointer {
 	sets := map[string]unsafe.Pointer{}
 	for _, k := range []*C.int4_kernels{&C.int4_emulated_avx512vnni, &C.int4_emulated_amx} {
-		sets[C.GoString(k.name)] = unsafe.Pointer(k)
+		sets["emulated-"+C.GoString(k.name)] = unsafe.Pointer(k)
 	}
 	return sets
 }

@@ -58,6 +58,16 @@ LOAD(_mm512_loadu_si512, __m512i)
 LOAD(_mm512_loadu_ps, __m512)
 LOAD_ALIGNED(_mm512_load_si512, __m512i)
 LOAD_ALIGNED(_mm512_load_ps, __m512)
+E __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const void *p) {
+  __m512 v = {0};
+  for (int i = 0; i < 16; i++)
+    if (mask >> i & 1) v[i] = ((const float *)p)[i];
+  return v;
+}
+E void _mm512_mask_storeu_ps(void *p, __mmask16 mask, __m512 v) {
+  for (int i = 0; i < 16; i++)
+    if (mask >> i & 1) ((float *)p)[i] = v[i];
+}
 STORE(_mm512_storeu_si512, __m512i)
 STORE(_mm512_storeu_ps, __m512)
 STORE_ALIGNED(_mm512_store_si512, __m512i)
@@ -73,6 +83,7 @@ E __m512 _mm512_set1_ps(float v) {
   for (int i = 0; i < 16; i++) r[i] = v;
   return r;
 }
+#define _mm512_set_ps(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a) ((__m512){a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p})
 E __m128i _mm_set1_epi8(char v) { return (__m128i)((e8x16){0} + (uint8_t)v); }
 
 E __m512i _mm512_and_si512(__m512i a, __m512i b) { return a & b; }
@@ -102,6 +113,13 @@ E_LONG __m512 _mm512_cvtph_ps(__m256i v) {
     float f = exponent == 31 ? (mantissa ? NAN : INFINITY) : ldexpf((float)(exponent ? mantissa + 1024 : mantissa), (exponent ? exponent : 1) - 25);
     r[i] = h & 0x8000 ? -f : f;
   }
+  return r;
+}
+
+// Lane i of a by the lowest four bits of lane i of at.
+E_LONG __m512 _mm512_permutexvar_ps(__m512i at, __m512 a) {
+  __m512 r;
+  for (int i = 0; i < 16; i++) r[i] = a[((e32)at)[i] & 15];
   return r;
 }
 
