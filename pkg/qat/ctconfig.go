@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/qakd/qakd/pkg/quant"
 )
@@ -225,12 +226,19 @@ func targets(entry, path string) (bool, error) {
 	if !ok {
 		return entry == path, nil
 	}
-	re, err := regexp.Compile("^(?:" + expr + ")")
-	if err != nil {
-		return false, fmt.Errorf("target %q: %w", entry, err)
+	re, ok := expressions.Load(expr)
+	if !ok {
+		compiled, err := regexp.Compile("^(?:" + expr + ")")
+		if err != nil {
+			return false, fmt.Errorf("target %q: %w", entry, err)
+		}
+		re, _ = expressions.LoadOrStore(expr, compiled)
 	}
-	return re.MatchString(path), nil
+	return re.(*regexp.Regexp).MatchString(path), nil
 }
+
+// expressions are those of targets that were compiled: each is asked about every layer of a model.
+var expressions sync.Map
 
 // readConfig parses a config.json, keeping every key as it is.
 func readConfig(data []byte) (map[string]json.RawMessage, error) {
