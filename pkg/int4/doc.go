@@ -21,4 +21,13 @@
 // dequantized weights in float32; sums there run in an order of the kernels' own.
 //
 // The bits of a product do not depend on the number of threads, nor on the rows that it is computed with.
+//
+// # The interleaved file
+//
+// The layout is a file too, [FileName] beside a packed checkpoint's safetensors: [BuildFile] makes it, [Cached] makes it
+// where it is missing or stale, [FromCheckpoint] puts its matrices into a model that has not been loaded. The file is mapped
+// read-only and shared: nothing is copied, a second process uses the pages of the first, and a page comes from the disk
+// when a product first reads it. Opening looks at the header only, whose hash it checks; that the matrices are what was
+// written, [File.Verify] tells by their hashes, and that the checkpoint still has the tensors that they were made of,
+// [File.VerifySource]. Both read everything, and neither is part of opening.
 package int4

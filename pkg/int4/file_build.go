@@ -64,9 +64,9 @@ func newBuild(dir string) (*build, error) {
 			return nil, fmt.Errorf("int4: %s: %w", dir, err)
 		}
 	}
-	if len(b.plans) == 0 {
+	if len(b.plans)+len(b.index.Others) == 0 {
 		src.Close()
-		return nil, fmt.Errorf("int4: %s has no layer that the kernels can compute with: %s: %s", dir, b.index.Others[0].Path, b.index.Others[0].Why)
+		return nil, fmt.Errorf("int4: %s has no quantized layer", dir)
 	}
 	return b, nil
 }

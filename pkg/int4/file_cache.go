@@ -77,6 +77,12 @@ func fresh(path, dir string) (*File, error) {
 	return f, nil
 }
 
+// Stamped tells whether the file has the stamp of the checkpoint in dir as it is; see Cached.
+func (f *File) Stamped(dir string) (bool, error) {
+	stamp, err := stampOf(dir)
+	return stamp == f.head.stamp, err
+}
+
 // unwritable tells whether an error is about writing to a folder, not about what is written.
 func unwritable(err error) bool {
 	for _, e := range []error{fs.ErrPermission, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT} {
