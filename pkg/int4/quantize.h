@@ -3,30 +3,35 @@
 
 // The largest |x|; NaN or infinite if any is.
 INLINE float magnitude(const float *x, int n) {
-  vf top = {0}, odd = {0};
+  vf top[4] = {{0}}, odd[4] = {{0}};
   int i = 0;
-  for (; i + W <= n; i += W) {
-    vf v = loadf(x + i);
-    top = larger((vf)((vi)v & 0x7fffffff), top);
-    odd += v - v; // 0, or NaN
-  }
+  for (; i + 4 * W <= n; i += 4 * W)
+    for (int a = 0; a < 4; a++) {
+      vf v = loadf(x + i + a * W);
+      top[a] = larger((vf)((vi)v & 0x7fffffff), top[a]);
+      odd[a] += v - v; // 0, or NaN
+    }
   float t = 0, o = 0;
   for (; i < n; i++) {
     float a = x[i] < 0 ? -x[i] : x[i];
     t = a > t ? a : t;
     o += x[i] - x[i];
   }
+  for (int a = 1; a < 4; a++) {
+    top[0] = larger(top[0], top[a]);
+    odd[0] += odd[a];
+  }
   for (int l = 0; l < W; l++) {
-    t = top[l] > t ? top[l] : t;
-    o += odd[l];
+    t = top[0][l] > t ? top[0][l] : t;
+    o += odd[0][l];
   }
   return t + o;
 }
 
-INLINE vb codes(vf v, vf scale) {
+INLINE vi codes(vf v, vf scale) {
   const vf zero = {0};
   v = larger(smaller(v / scale, zero + 127.0f), zero - 128.0f);
-  return __builtin_convertvector(__builtin_convertvector(rounded(v), vi), vb);
+  return __builtin_convertvector(rounded(v), vi);
 }
 
 static TARGET void quantize(const nat_int4 *w, const float *x, int ldx, int M, int m0, int m1, void *room) {
@@ -49,10 +54,14 @@ static TARGET void quantize(const nat_int4 *w, const float *x, int ldx, int M, i
     to.scale[m] = scale;
     for (int g = 0; g < groups; g++) {
       vi sums = {0};
-      for (int k = g * w->group; k < (g + 1) * w->group; k += W) { // W divides 32
-        vb c = codes(loadf(row + k), zero + scale);
-        memcpy(code + k, &c, sizeof c);
-        sums += __builtin_convertvector(c, vi);
+      for (int k = g * w->group; k < (g + 1) * w->group; k += 32) {
+        int32_t line[32]; // vectors of bytes are slow to make one by one
+        for (int i = 0; i < 32; i += W) {
+          vi c = codes(loadf(row + k + i), zero + scale);
+          memcpy(line + i, &c, sizeof c);
+          sums += c;
+        }
+        for (int i = 0; i < 32; i++) code[k + i] = (int8_t)line[i];
       }
       int32_t s = 0;
       for (int l = 0; l < W; l++) s += sums[l];
