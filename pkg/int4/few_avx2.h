@@ -12,7 +12,7 @@
 #define PAIR 2 // strips at once, with one row of x
 #endif
 #ifndef AHEAD
-#define AHEAD 2048 // bytes that are fetched meanwhile
+#define AHEAD 1024 // bytes that are fetched meanwhile
 #endif
 enum { MOST = 4 }; // rows of x at once
 
@@ -43,14 +43,14 @@ INLINE void put8(const nat_int4 *w, int r, int n, __m256 v, float *y, int add) {
   }
 }
 
-// Adds 32 columns of S strips, in halves of eight rows, and M rows of x.
-INLINE void dot32(const uint8_t *const *line, size_t ahead, int S, const int8_t *x, size_t ldx, int M, __m256i dot[][2 * PAIR]) {
+// Adds 32 columns of halves i0 … i1 of strips and of M rows of x.
+INLINE void dot32(const uint8_t *const *line, size_t ahead, int i0, int i1, const int8_t *x, size_t ldx, int M, __m256i dot[][2 * PAIR]) {
   const __m256i nibble = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
   __m256i acc[MOST][2 * PAIR];
 #pragma GCC unroll 4
   for (int j = 0; j < 4; j++)
 #pragma GCC unroll 4
-    for (int i = 0; i < 2 * S; i++) {
+    for (int i = i0; i < i1; i++) {
       const uint8_t *at = line[i / 2] + j * INT4_LINE + 32 * (i % 2);
       const __m256i v = _mm256_loadu_si256((const __m256i *)at);
       const __m256i low = _mm256_and_si256(v, nibble), high = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
@@ -67,7 +67,7 @@ INLINE void dot32(const uint8_t *const *line, size_t ahead, int S, const int8_t 
 #pragma GCC unroll 4
   for (int m = 0; m < M; m++)
 #pragma GCC unroll 4
-    for (int i = 0; i < 2 * S; i++) dot[m][i] = _mm256_add_epi32(dot[m][i], _mm256_madd_epi16(acc[m][i], one));
+    for (int i = i0; i < i1; i++) dot[m][i] = _mm256_add_epi32(dot[m][i], _mm256_madd_epi16(acc[m][i], one));
 }
 
 // S strips and M rows of x, which are constants where this is called.
@@ -94,7 +94,11 @@ INLINE void some_a8(const nat_int4 *w, int r, int r1, int S, const int4_rows *x,
 #pragma GCC unroll 4
     for (int s = 0; s < S; s++) line[s] = p + (size_t)s * strip + head;
     for (int q = 0; q < quarters; q++, code += 32) {
-      dot32(line, ahead, S, code, x->codes, M, dot);
+      if (M > 2) { // the registers hold half of them
+        dot32(line, ahead, 0, 1, code, x->codes, M, dot);
+        dot32(line, ahead, 1, 2, code, x->codes, M, dot);
+      } else
+        dot32(line, ahead, 0, 2 * S, code, x->codes, M, dot);
 #pragma GCC unroll 4
       for (int s = 0; s < S; s++) line[s] += 4 * INT4_LINE;
     }

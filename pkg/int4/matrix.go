@@ -93,6 +93,10 @@ func memory(size int64) ([]byte, error) {
 	return unsafe.Slice((*byte)(p), size), nil
 }
 
+func free(memory []byte) {
+	C.int4_memory_free(unsafe.Pointer(unsafe.SliceData(memory)), C.size_t(len(memory)))
+}
+
 // SetInput says how the input is quantized: not at all (W4A16), or to 8 bits per token or by a static scale on the grid
 // (W4A8). A new matrix is W4A16.
 func (m *Matrix) SetInput(a quant.ActivationScheme, scale float32) error {
@@ -126,7 +130,7 @@ func (m *Matrix) Close() {
 		return
 	}
 	if m.own {
-		C.int4_memory_free(unsafe.Pointer(unsafe.SliceData(m.strips)), C.size_t(len(m.strips)))
+		free(m.strips)
 	}
 	m.forget()
 	m.strips, m.c.strips, m.own = nil, nil, false
