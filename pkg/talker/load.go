@@ -40,7 +40,8 @@ func Load(dir string, o Options) (*Model, error) {
 	if o.Device == (Options{}).Device {
 		o.Device = gotch.CPU
 	}
-	m.DType, m.Device = o.DType, o.Device
+	m.SetDType(o.DType)
+	m.Device = o.Device
 	if o.Swap != nil {
 		if err := o.Swap(m, dir); err != nil {
 			return nil, fmt.Errorf("talker: %s: %w", dir, err)
@@ -51,19 +52,29 @@ func Load(dir string, o Options) (*Model, error) {
 		return nil, err
 	}
 	defer src.Close()
-	tables(m, prefixed(src), o)
+	if o.Mapped {
+		keepTables(m, prefixed(src))
+	}
 	if err := nn.Load(m, prefixed(src), nn.LoadOptions{DType: o.DType, Device: o.Device, Ignore: foreign, Mapped: o.Mapped}); err != nil {
 		return nil, fmt.Errorf("talker: %s: %w", dir, err)
 	}
 	return m, nil
 }
 
-// tables makes embeddings give rows in the model's dtype, in whatever the tables are stored.
-func tables(m *Model, src tensors, o Options) {
+// SetDType sets the dtype of the activations: of what embeddings give, in whatever form their tables are, and of what goes
+// on from there.
+func (m *Model) SetDType(dtype gotch.DType) {
+	m.DType = dtype
 	for _, e := range nn.Embeddings(m) {
-		e.DType = o.DType
+		e.DType = dtype
+	}
+}
+
+// keepTables lets float embedding tables keep the dtype of the file.
+func keepTables(m *Model, src tensors) {
+	for _, e := range nn.Embeddings(m) {
 		info, _, err := src.Bytes(e.W.Name)
-		if err == nil && o.Mapped && e.T == nil && (info.DType == "BF16" || info.DType == "F32") { // what native decoders read
+		if err == nil && e.T == nil && (info.DType == "BF16" || info.DType == "F32") { // what native decoders read
 			e.W.DType = info.DType
 		}
 	}
