@@ -137,7 +137,7 @@ func (x *Memory) weigh(e Experiment, m *talker.Model, plan *qat.Plan) (err error
 	if e.Quant.Masters == "bfloat16" {
 		masters = gotch.BFloat16
 	}
-	for _, l := range plan.Layers {
+	for _, l := range append(plan.Layers[:len(plan.Layers):len(plan.Layers)], plan.Tables...) {
 		quantized[l.Path+".weight"] = true
 		add([]int64{l.Out, l.In}, masters, true)
 		rows, groups, err := l.Weight.ParamShape(l.Out, l.In)

@@ -169,6 +169,9 @@ func PlanTable(plan *qat.Plan) *report.Table {
 	for _, l := range plan.Layers {
 		t.Add(l.Path, l.Out, l.In, l.Weight, l.Activation, l.Params, report.Bytes(l.BytesBefore), report.Bytes(l.BytesAfter), l.Note)
 	}
+	for _, l := range plan.Tables {
+		t.Add(l.Path, l.Out, l.In, l.Weight, "embedding", l.Params, report.Bytes(l.BytesBefore), report.Bytes(l.BytesAfter), l.Note)
+	}
 	before, after := plan.Bytes()
 	t.Add(fmt.Sprintf("all %d (%.4g bits per weight)", len(plan.Layers), plan.BitsPerWeight()), "", "", "", "",
 		plan.Params(), report.Bytes(before), report.Bytes(after), "")

@@ -157,7 +157,7 @@ func random(cfg *talker.Config, dtype gotch.DType) (*talker.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.DType = dtype
+	m.SetDType(dtype)
 	if err = nn.Init(m, 1, 0.02); err == nil {
 		err = nn.Copy(m, m, dtype)
 	}
