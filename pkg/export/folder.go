@@ -193,10 +193,11 @@ func readFolder(dir string, find func(src *ckpt.Reader, info ckpt.Info) (*matrix
 	return m, nil
 }
 
-// columnGroups is the scheme of a matrix [n, k] with g scales a row, in a file that says group_size for it.
+// columnGroups is the scheme of a matrix [n, k] with g scales a row, in a file that says group_size for it; -1 is one scale
+// for a row.
 func columnGroups(path string, bits int, symmetric bool, k, g, size int64) (quant.WeightScheme, error) {
 	s := quant.WeightScheme{Bits: bits, Symmetric: symmetric, Granularity: quant.PerGroup, GroupSize: size}
-	if size == -1 || size == k && size != 32 && size != 64 && size != 128 {
+	if size == -1 {
 		s.Granularity, s.GroupSize, size = quant.PerChannel, 0, k
 	}
 	if size < 1 || k%size != 0 || k/size != g {

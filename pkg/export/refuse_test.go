@@ -174,6 +174,47 @@ func TestScalesOffTheGrid(t *testing.T) {
 	}
 }
 
+// Tensors that other programs do not know: what changes a layer's input is refused, what names a pruned table's rows comes
+// along where the format has room for it.
+func TestTensorsOfOurOwn(t *testing.T) {
+	dir, _ := packed(t, nil, nil)
+	with := func(name string) string {
+		bad := damaged(t, dir, damage{})
+		src := must(ckpt.Open(bad))(t)
+		list := []ckpt.Tensor{{Name: name, DType: "I32", Shape: []int64{1}, Data: []byte("1234")}}
+		for _, info := range src.Infos() {
+			x := copied(src, info)
+			x.Data, x.Stream = bytes.Clone(must(content(&x))(t)), nil
+			list = append(list, x)
+		}
+		src.Close()
+		if err := ckpt.Write(filepath.Join(bad, "model.safetensors"), list, nil); err != nil {
+			t.Fatal(err)
+		}
+		return bad
+	}
+	rotated, pruned := with("talker.model.layers.0.mlp.up_proj.input_signs"), with("talker.model.text_embedding.kept_ids")
+	for _, format := range Formats() {
+		if format == "compressed-tensors" {
+			continue
+		}
+		out := filepath.Join(t.TempDir(), "out")
+		_, err := Export(rotated, out, Options{Format: format})
+		if err == nil || !strings.Contains(err.Error(), "input_signs") || !strings.Contains(err.Error(), "has no place for") && !strings.Contains(err.Error(), "no place in the format for") {
+			t.Errorf("%s: error %v", format, err)
+		}
+		r, err := Export(pruned, out, Options{Format: format})
+		switch {
+		case format == "gguf":
+			if err == nil || !strings.Contains(err.Error(), "no place for a pruned vocabulary") {
+				t.Errorf("%s: error %v", format, err)
+			}
+		case err != nil || !strings.Contains(strings.Join(r.Notes, "\n"), "text_embedding is pruned"):
+			t.Errorf("%s: %+v, error %v", format, r, err)
+		}
+	}
+}
+
 // Damaged GGUF folders.
 func TestDamagedGGUF(t *testing.T) {
 	dir, _ := packed(t, lattices[1].change, nil)

@@ -215,7 +215,11 @@ func torchaoMatrix(src *ckpt.Reader, path string) (*matrix, error) {
 		return nil, err
 	}
 	symmetric := !slices.ContainsFunc(z, func(v float32) bool { return v != 0 })
-	if m.scheme, err = columnGroups(path, 4, symmetric, m.k, groups, d.Block[1]); err != nil {
+	size := d.Block[1]
+	if size == m.k && !slices.Contains([]int64{32, 64, 128}, size) {
+		size = -1 // the format does not tell a row from a group of its length
+	}
+	if m.scheme, err = columnGroups(path, 4, symmetric, m.k, groups, size); err != nil {
 		return nil, err
 	}
 	m.words = func() ([]int32, error) {
