@@ -1,7 +1,10 @@
 package tts
 
 import (
+	"errors"
+
 	"github.com/qakd/qakd/pkg/codec"
+	"github.com/qakd/qakd/pkg/int4"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/sugarme/gotch"
@@ -14,6 +17,10 @@ type Options struct {
 	Device     gotch.Device // the zero value means the CPU
 	Parts      string       // checkpoint folder for what the model's own folder lacks; "" for none
 	Steppers   talker.StepperOptions
+	// Dequantize leaves the packed projections of a packed checkpoint to libtorch, which dequantizes them at each use.
+	// Otherwise, on the CPU, kernels of our own compute with the packed weights where they lie: in the interleaved file,
+	// which the first opening makes (pkg/int4).
+	Dequantize bool
 }
 
 // Synthesizer is the parts of a checkpoint that turn text into sound. It serves one caller at a time.
@@ -24,6 +31,8 @@ type Synthesizer struct {
 
 	// Steppers decode rows and frames; they say which kind they are.
 	Steppers *talker.Steppers
+	// Packed is what became of the packed projections; nil for a checkpoint of another kind, or dequantized.
+	Packed *int4.Loaded
 
 	codec *codec.Codec // the decoder; nil in a silent one
 }
@@ -52,18 +61,27 @@ func OpenSilent(dir string, o Options) (*Synthesizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	swap := func(m *talker.Model, dir string) error { return qat.FromCheckpoint(m, dir) }
-	m, err := talker.Load(dir, talker.Options{DType: o.DType, Device: o.Device, Swap: swap})
-	if err != nil {
-		return nil, err
+	s := &Synthesizer{Listener: l, Sampling: sampling}
+	if s.Model, err = talker.Load(dir, talker.Options{DType: o.DType, Device: o.Device, Swap: s.swap(o), Mapped: true}); err != nil {
+		return nil, errors.Join(err, s.Packed.Close())
 	}
-	l.Config = m.Config
-	steppers, err := m.Steppers(o.Steppers)
-	if err != nil {
-		m.Close()
-		return nil, err
+	l.Config = s.Model.Config
+	if s.Steppers, err = s.Model.Steppers(o.Steppers); err != nil {
+		s.Model.Close()
+		return nil, errors.Join(err, s.Packed.Close())
 	}
-	return &Synthesizer{Listener: l, Model: m, Sampling: sampling, Steppers: steppers}, nil
+	return s, nil
+}
+
+// swap gives a checkpoint's quantized layers their form.
+func (s *Synthesizer) swap(o Options) func(m *talker.Model, dir string) error {
+	return func(m *talker.Model, dir string) (err error) {
+		if cpu := o.Device == (Options{}).Device || o.Device.Name == gotch.CPU.Name; !cpu || o.Dequantize {
+			return qat.FromCheckpoint(m, dir)
+		}
+		s.Packed, err = int4.FromCheckpoint(m, dir, int4.SwapOptions{})
+		return err
+	}
 }
 
 // Close frees all parts.
@@ -71,6 +89,7 @@ func (s *Synthesizer) Close() {
 	s.Listener.Close()
 	s.Steppers.Close()
 	s.Model.Close()
+	_ = s.Packed.Close() // unmapping what was mapped does not fail
 	if s.codec != nil {
 		s.codec.Close()
 	}

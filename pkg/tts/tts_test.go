@@ -47,7 +47,10 @@ func TestStudentsSpeak(t *testing.T) {
 	speak := func(dir, parts string) *tts.Sound {
 		s := open(t, dir, tts.Options{Parts: parts})
 		if native := s.Steppers.Kernels != ""; native != (dir == teacher) || native == (s.Steppers.Why != nil) {
-			t.Errorf("%s: native kernels %q, because %v; want them for float weights only", dir, s.Steppers.Kernels, s.Steppers.Why)
+			t.Errorf("%s: native kernels %q, because %v; want them for float weights only, as some packed ones have no groups", dir, s.Steppers.Kernels, s.Steppers.Why)
+		}
+		if dir == packed && (s.Packed == nil || s.Packed.Swapped == 0 || len(s.Packed.Left) == 0) {
+			t.Errorf("packed layers became %+v, want our kernels for those in groups, and none for the others", s.Packed)
 		}
 		v, err := s.Clone(recording, "hello")
 		if err != nil {
