@@ -19,7 +19,9 @@ type Checkpoint struct {
 
 	model *talker.Model // declared from the configuration, without storage
 	slots map[string]*nn.Slot
-	infos map[string]ckpt.Info
+	// matrices are the projections and, as slots that hold nothing, the embeddings: what may be packed.
+	matrices map[string]*nn.Slot
+	infos    map[string]ckpt.Info
 }
 
 // Open reads config.json and the headers of the safetensors files of a folder, and no tensor data. A missing or corrupt
@@ -43,10 +45,13 @@ func Open(dir string) (*Checkpoint, error) {
 	}
 	c := &Checkpoint{
 		Dir: dir, Kind: kind, Config: cfg, Header: head,
-		model: m, slots: map[string]*nn.Slot{}, infos: map[string]ckpt.Info{},
+		model: m, slots: map[string]*nn.Slot{}, matrices: map[string]*nn.Slot{}, infos: map[string]ckpt.Info{},
 	}
 	for _, s := range nn.Slots(m) {
-		c.slots[s.Path] = s
+		c.slots[s.Path], c.matrices[s.Path] = s, s
+	}
+	for _, e := range nn.Embeddings(m) {
+		c.matrices[e.Path] = &nn.Slot{Path: e.Path, Out: e.W.Shape[0], In: e.W.Shape[1]}
 	}
 	for _, info := range head.Infos {
 		c.infos[info.Name] = info
@@ -57,7 +62,7 @@ func Open(dir string) (*Checkpoint, error) {
 // Tensors beside the weight of a quantized projection; packed ones have the first two.
 var beside = []string{".weight_scale", ".weight_shape", ".weight_zero_point", ".input_scale"}
 
-// packed is the tensor that holds the codes of a projection, and their bits; ok is false where the projection is float
+// packed is the tensor that holds the codes of a matrix, and their bits; ok is false where the matrix is float
 // or fake-quantized, or where the words fit no number of bits.
 func (c *Checkpoint) packed(s *nn.Slot) (info ckpt.Info, bits int64, ok bool) {
 	info, ok = c.infos[s.Path+".weight_packed"]
@@ -72,7 +77,7 @@ func (c *Checkpoint) packed(s *nn.Slot) (info ckpt.Info, bits int64, ok bool) {
 	return info, 0, false
 }
 
-// stored are the tensors of a projection's weight that the file should have. Scales are as the file has them: their
+// stored are the tensors of a matrix that the file should have. Scales are as the file has them: their
 // shape is the scheme's affair.
 func (c *Checkpoint) stored(s *nn.Slot) []ckpt.Info {
 	want := []ckpt.Info{{Name: s.Path + ".weight", Shape: []int64{s.Out, s.In}}}
@@ -101,7 +106,7 @@ func (c *Checkpoint) Mismatch() error {
 	var want []ckpt.Info
 	for _, p := range nn.Params(c.model) {
 		path, weight := strings.CutSuffix(p.Name, ".weight")
-		if s := c.slots[path]; s != nil && weight {
+		if s := c.matrices[path]; s != nil && weight {
 			want = append(want, c.stored(s)...)
 		} else {
 			want = append(want, ckpt.Info{Name: p.Name, Shape: p.Shape})
@@ -114,12 +119,15 @@ func (c *Checkpoint) Mismatch() error {
 // shapes not at all.
 func (c *Checkpoint) params(info ckpt.Info) int64 {
 	for _, suffix := range beside {
-		if path, ok := strings.CutSuffix(info.Name, suffix); ok && c.slots[path] != nil {
+		if path, ok := strings.CutSuffix(info.Name, suffix); ok && c.matrices[path] != nil {
 			return 0
 		}
 	}
-	if path, ok := strings.CutSuffix(info.Name, ".weight_packed"); ok && c.slots[path] != nil {
-		return c.slots[path].Out * c.slots[path].In
+	if path, ok := strings.CutSuffix(info.Name, ".weight_packed"); ok && c.matrices[path] != nil {
+		return c.matrices[path].Out * c.matrices[path].In
+	}
+	if info.Name == talker.KeptIDs {
+		return 0
 	}
 	return info.Elements()
 }

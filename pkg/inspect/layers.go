@@ -35,9 +35,7 @@ func (c *Checkpoint) Layers() (*Layers, error) {
 		Slot: func(s *nn.Slot) { out.Layers = append(out.Layers, c.projection(s)) },
 		Param: func(p *nn.Param) {
 			if role, ok := tables[p]; ok {
-				l := Layer{Path: strings.TrimSuffix(p.Name, ".weight"), Kind: "embedding", Role: role, Out: p.Shape[0], In: p.Shape[1]}
-				c.fill(&l, []string{".weight"})
-				out.Layers = append(out.Layers, l)
+				out.Layers = append(out.Layers, c.matrix(c.matrices[strings.TrimSuffix(p.Name, ".weight")], "embedding", role))
 			}
 		},
 	})
@@ -57,8 +55,10 @@ func (c *Checkpoint) embeddings() map[*nn.Param]string {
 	return roles
 }
 
-func (c *Checkpoint) projection(s *nn.Slot) Layer {
-	l := Layer{Path: s.Path, Kind: "projection", Role: c.role(s.Path), Out: s.Out, In: s.In}
+func (c *Checkpoint) projection(s *nn.Slot) Layer { return c.matrix(s, "projection", c.role(s.Path)) }
+
+func (c *Checkpoint) matrix(s *nn.Slot, kind, role string) Layer {
+	l := Layer{Path: s.Path, Kind: kind, Role: role, Out: s.Out, In: s.In}
 	c.fill(&l, append([]string{".weight", ".weight_packed", ".bias"}, beside...))
 	if _, bits, ok := c.packed(s); ok {
 		l.DType = fmt.Sprintf("int%d in I32", bits)

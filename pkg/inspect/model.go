@@ -1,11 +1,15 @@
 package inspect
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/qakd/qakd/pkg/int4"
 	"github.com/qakd/qakd/pkg/report"
 )
 
@@ -94,7 +98,30 @@ func (c *Checkpoint) Model() (*Model, error) {
 		problem = strings.TrimPrefix(err.Error(), "ckpt: ")
 	}
 	m.Checks.want(problem == "", "tensors", "all that the configuration implies, in their shapes, and no other of the talker's", problem)
+	if c.Kind == "packed" {
+		c.checkInterleaved(&m.Checks)
+	}
 	return m, nil
+}
+
+// checkInterleaved looks at the interleaved file beside a packed checkpoint, but not at its matrices.
+func (c *Checkpoint) checkInterleaved(list *checks) {
+	f, err := int4.OpenFile(filepath.Join(c.Dir, int4.FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		list.absent("interleaved file", "no "+int4.FileName+": the first who needs it makes it")
+		return
+	}
+	if err != nil {
+		list.want(false, "interleaved file", "", err.Error())
+		return
+	}
+	defer f.Close()
+	same, err := f.Stamped(c.Dir)
+	detail := fmt.Sprintf("%s: %d matrices, %s bytes, of this checkpoint by its stamp", int4.FileName, len(f.Layers()), count(f.Bytes()))
+	if !same {
+		detail = fmt.Sprintf("%s: %d matrices, %s bytes; the checkpoint was copied or changed since: it is compared when it is next loaded", int4.FileName, len(f.Layers()), count(f.Bytes()))
+	}
+	list.want(err == nil, "interleaved file", detail, fmt.Sprint(err))
 }
 
 func entry[V any](m map[string]*V, key string) *V {

@@ -15,6 +15,8 @@ type Quant struct {
 	Kind          string       `json:"kind"`
 	Teacher       string       `json:"teacher,omitempty"`
 	Layers        []QuantLayer `json:"layers"`
+	Embeddings    []QuantLayer `json:"embeddings,omitempty"` // embeddings, which count in none of the numbers below but AllEmbeddings
+	AllEmbeddings Sum          `json:"all_embeddings"`
 	Kept          []string     `json:"kept"` // projections that stay float
 	Notes         []string     `json:"notes,omitempty"`
 	Params        int64        `json:"params"`       // quantized weights
@@ -23,6 +25,13 @@ type Quant struct {
 	BitsPerWeight float64      `json:"bits_per_weight"`
 	SQNR          *float64     `json:"sqnr_db,omitempty"` // of all quantized weights together; with a teacher only
 	Rest          Part         `json:"rest"`              // what is not quantized, as the file has it
+}
+
+// Sum of quantized matrices.
+type Sum struct {
+	Params      int64 `json:"params"`
+	BytesBefore int64 `json:"bytes_before"` // in bf16
+	BytesAfter  int64 `json:"bytes_after"`
 }
 
 // QuantLayer is one projection.
@@ -58,6 +67,20 @@ func (c *Checkpoint) Quant(cfg qat.Config, teacher string) (*Quant, error) {
 		})
 		q.Params, q.BytesBefore, q.BytesAfter = q.Params+p.Params, q.BytesBefore+p.BytesBefore, q.BytesAfter+p.BytesAfter
 	}
+	for _, e := range nn.Embeddings(c.model) {
+		p, ok := plans[e.Path]
+		if !ok {
+			continue
+		}
+		rows, groups, err := p.Weight.ParamShape(p.Out, p.In)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Path, err)
+		}
+		q.Embeddings = append(q.Embeddings, QuantLayer{LayerPlan: p, Scales: rows * groups, BitsPerWeight: 8 * float64(p.BytesAfter) / float64(p.Params)})
+		q.AllEmbeddings.Params += p.Params
+		q.AllEmbeddings.BytesBefore += p.BytesBefore
+		q.AllEmbeddings.BytesAfter += p.BytesAfter
+	}
 	q.BitsPerWeight = 8 * float64(q.BytesAfter) / float64(max(q.Params, 1))
 	c.rest(q, plans)
 	if c.Kind == "float" {
@@ -83,17 +106,17 @@ func (c *Checkpoint) plans(q *Quant, cfg qat.Config) (map[string]qat.LayerPlan, 
 		if err != nil {
 			return nil, err
 		}
-		layers, q.Notes = plan.Layers, plan.Notes
+		layers, q.Notes = append(plan.Layers, plan.Tables...), plan.Notes
 	} else {
 		folder, err := qat.Describe(c.Dir)
 		if err != nil {
 			return nil, err
 		}
-		layers = folder.Layers
+		layers = append(folder.Layers, folder.Tables...)
 	}
 	plans := map[string]qat.LayerPlan{}
 	for _, l := range layers {
-		s := c.slots[l.Path]
+		s := c.matrices[l.Path]
 		if s == nil || s.Out != l.Out || s.In != l.In {
 			return nil, fmt.Errorf("%s: quantized layer %s [%d, %d] is not in the model of config.json", c.Dir, l.Path, l.Out, l.In)
 		}

@@ -39,6 +39,16 @@ func (q *Quant) Tables() []*report.Table {
 		}
 		t.Add(cells...)
 	}
+	for _, l := range q.Embeddings {
+		cells := []any{l.Path, l.Out, l.In, l.Weight, "embedding", l.BitsPerWeight, count(l.BytesBefore), count(l.BytesAfter)}
+		if scales {
+			cells = append(cells, count(l.Scales))
+		}
+		for len(cells) < len(t.Columns) {
+			cells = append(cells, "")
+		}
+		t.Add(cells...)
+	}
 	for _, path := range q.Kept {
 		cells := make([]any, len(t.Columns))
 		for i := range cells {
@@ -49,8 +59,14 @@ func (q *Quant) Tables() []*report.Table {
 	}
 	total := &report.Table{Title: "totals", Columns: []string{"what", "parameters", "bits/weight", "bytes before", "bytes after", "SQNR dB"}}
 	total.Add(fmt.Sprintf("%d quantized weights", len(q.Layers)), count(q.Params), q.BitsPerWeight, count(q.BytesBefore), count(q.BytesAfter), float(q.SQNR))
+	tables := q.AllEmbeddings
+	if len(q.Embeddings) > 0 {
+		total.Add(fmt.Sprintf("%d quantized embeddings", len(q.Embeddings)), count(tables.Params), 8*float64(tables.BytesAfter)/float64(tables.Params),
+			count(tables.BytesBefore), count(tables.BytesAfter), "")
+	}
 	total.Add("everything else", count(q.Rest.Parameters), "", count(q.Rest.Bytes), count(q.Rest.Bytes), "")
-	total.Add("all", count(q.Params+q.Rest.Parameters), "", count(q.BytesBefore+q.Rest.Bytes), count(q.BytesAfter+q.Rest.Bytes), "")
+	total.Add("all", count(q.Params+tables.Params+q.Rest.Parameters), "", count(q.BytesBefore+tables.BytesBefore+q.Rest.Bytes),
+		count(q.BytesAfter+tables.BytesAfter+q.Rest.Bytes), "")
 	for _, note := range q.Notes {
 		total.Add("note: "+note, "", "", "", "", "")
 	}

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/report"
+	"github.com/qakd/qakd/pkg/talker"
 )
 
 // Vocab is the two vocabularies of a checkpoint. They are never compared with each other.
@@ -25,6 +27,7 @@ type TextVocab struct {
 	Added  int      `json:"added"`   // added tokens
 	Size   int64    `json:"size"`    // highest id + 1
 	Rows   int64    `json:"rows"`    // of the text embedding
+	Kept   int64    `json:"kept"`    // rows of a pruned embedding; 0 where it has one for each id
 	Unused int64    `json:"unused"`  // rows behind the last id: padding of the table
 	Table  string   `json:"table"`   // key of the embedding
 	InFile []int64  `json:"in_file"` // its shape in the file; null where it is missing
@@ -56,9 +59,9 @@ func (c *Checkpoint) Vocab() (*Vocab, error) {
 	}
 	t, m := &c.Config.Talker, c.model
 	v := &Vocab{Dir: c.Dir}
-	v.Text = TextVocab{Files: []string{}, Rows: t.TextVocab, Table: m.TextEmbedding.W.Name, InFile: c.infos[m.TextEmbedding.W.Name].Shape}
+	v.Text = TextVocab{Files: []string{}, Rows: t.TextVocab, Table: m.TextEmbedding.W.Name, Kept: t.TextKept, InFile: c.tableShape(m.TextEmbedding)}
 	v.Codec = CodecVocab{
-		Table: m.CodecEmbedding.W.Name, Rows: t.Vocab, InFile: c.infos[m.CodecEmbedding.W.Name].Shape, Codes: c.Config.Codebook(),
+		Table: m.CodecEmbedding.W.Name, Rows: t.Vocab, InFile: c.tableShape(m.CodecEmbedding), Codes: c.Config.Codebook(),
 		Control: []Named{{"codec_pad_id", t.CodecPad}, {"codec_bos_id", t.CodecBos}, {"codec_eos_token_id", t.CodecEos},
 			{"codec_think_id", t.Think}, {"codec_nothink_id", t.NoThink}, {"codec_think_bos_id", t.ThinkBos}, {"codec_think_eos_id", t.ThinkEos}},
 		Languages: named(t.LanguageIDs), Speakers: named(t.SpeakerIDs), Others: len(m.Predictor.Embeddings),
@@ -72,6 +75,18 @@ func (c *Checkpoint) Vocab() (*Vocab, error) {
 	c.checkTables(v)
 	c.checkCodec(v)
 	return v, c.checkSpeech(v)
+}
+
+// tableShape is the shape that an embedding's table has in the file, packed or not; nil where it is missing.
+func (c *Checkpoint) tableShape(e *nn.Embedding) []int64 {
+	info, bits, ok := c.packed(c.matrices[e.Path])
+	if !ok {
+		return c.infos[e.W.Name].Shape
+	}
+	if s, per := c.matrices[e.Path], 32/bits; info.Shape[1] == (s.In+per-1)/per {
+		return []int64{info.Shape[0], s.In}
+	}
+	return info.Shape
 }
 
 // named sorts by id, then by name: two names may share an id.
@@ -93,7 +108,12 @@ func (v *Vocab) Tables() []*report.Table {
 		t.Add("text", "added tokens", count(int64(x.Added)), "")
 		t.Add("text", "ids", count(x.Size), fmt.Sprintf("0..%d", x.Size-1))
 	}
-	t.Add("text", "rows of "+v.Text.Table, count(v.Text.Rows), fmt.Sprintf("0..%d", v.Text.Rows-1))
+	if v.Text.Kept > 0 {
+		t.Add("text", "ids of "+v.Text.Table, count(v.Text.Rows), fmt.Sprintf("0..%d", v.Text.Rows-1))
+		t.Add("text", "rows, pruned", count(v.Text.Kept), "those of "+talker.KeptIDs)
+	} else {
+		t.Add("text", "rows of "+v.Text.Table, count(v.Text.Rows), fmt.Sprintf("0..%d", v.Text.Rows-1))
+	}
 	if len(v.Text.Files) > 0 {
 		t.Add("text", "unused rows", count(v.Text.Unused), "")
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/text"
 )
 
@@ -68,26 +69,24 @@ func (c *Checkpoint) promptTokens() []Named {
 // checkTables holds tables and heads in the file against the configuration.
 func (c *Checkpoint) checkTables(v *Vocab) {
 	m := c.model
-	same := func(what string, keys []string, want []int64) {
+	same := func(what string, tables ...*nn.Embedding) {
 		var wrong []string
-		for _, key := range keys {
-			if have := c.infos[key]; !slices.Equal(have.Shape, want) || have.DType == "" {
-				wrong = append(wrong, fmt.Sprintf("%s is %v, want %v", key, have.Shape, want))
+		want := tables[0].W.Shape
+		for _, e := range tables {
+			if have := c.tableShape(e); !slices.Equal(have, want) {
+				wrong = append(wrong, fmt.Sprintf("%s is %v, want %v", e.W.Name, have, want))
 			}
 		}
 		detail := fmt.Sprintf("%s in the file, as config.json says", shape(want))
-		if len(keys) > 1 {
-			detail = fmt.Sprintf("%d tables, each %s", len(keys), detail)
+		if len(tables) > 1 {
+			detail = fmt.Sprintf("%d tables, each %s", len(tables), detail)
 		}
 		v.Checks.want(len(wrong) == 0, what, detail, strings.Join(wrong, "; "))
 	}
-	same("text table", []string{m.TextEmbedding.W.Name}, m.TextEmbedding.W.Shape)
-	same("codec table", []string{m.CodecEmbedding.W.Name}, m.CodecEmbedding.W.Shape)
-	var tables, heads []string
-	for _, e := range m.Predictor.Embeddings {
-		tables = append(tables, e.W.Name)
-	}
-	same("predictor tables", tables, m.Predictor.Embeddings[0].W.Shape)
+	same("text table", m.TextEmbedding)
+	same("codec table", m.CodecEmbedding)
+	same("predictor tables", m.Predictor.Embeddings...)
+	var heads []string
 	for _, s := range append(slices.Clone(m.Predictor.Heads), m.CodecHead) {
 		if l := c.projection(s); l.DType == "missing" {
 			heads = append(heads, s.Path)
