@@ -74,9 +74,9 @@ func bestQParams(w []float32, h []float64, blocks []float32, n, k int64, sch qua
 // which cares little for the few weights that are clipped. An auxiliary error e turns it into two steps that alternate,
 // e = shrink(w - value, beta), then (s, z) of least squares on w - e, while beta grows (their equations 4 to 7). Theirs is
 // a real zero point, and the scale stays; here zero points are codes, which a mean shift below half a step never moves.
-// So the scale is fitted too, and the alternation is begun from several clip ranges; the best under the norm wins, of those
-// that lose no more in squares than the whole range does: the norm alone would give up the largest weights, which are few
-// but carry much of an output. No data are needed.
+// So the scale is fitted too, and the alternation is begun from several clip ranges. The norm alone would give up the largest
+// weights, which are few but carry much of an output: of what loses no more than the whole range does, in the norm and in
+// squares, the least product of the two lengths wins. No data are needed.
 func halfQuadratic(w []float32, n, k int64, sch quant.WeightScheme, cfg HQQ) (quant.QParams, error) {
 	if sch.Symmetric {
 		return quant.QParams{}, fmt.Errorf("calib: hqq with scheme %v, want an asymmetric one: it fits zero points", sch)

@@ -13,6 +13,7 @@ import (
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/distill"
+	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
 )
@@ -36,7 +37,7 @@ func (r *Run) Calibrate(ctx context.Context) (*calib.Result, error) {
 		r.logf("calibrate: %s is there", r.path(ResultFile))
 		res, err = calib.Load(r.path(ResultFile), from)
 	} else {
-		res, err = r.fit(ctx, us)
+		res, err = r.fit(ctx, us, from)
 		if err == nil {
 			err = res.Save(r.path(ResultFile), from)
 		}
@@ -52,19 +53,45 @@ func (r *Run) Calibrate(ctx context.Context) (*calib.Result, error) {
 	return res, qat.SaveStudent(r.path(CalibratedDir), student, qat.SaveOptions{Source: r.source})
 }
 
-// fit collects statistics of the teacher's inputs and derives scales.
-func (r *Run) fit(ctx context.Context, us []data.Utterance) (*calib.Result, error) {
+// fit derives scales from statistics of the teacher's inputs.
+func (r *Run) fit(ctx context.Context, us []data.Utterance, from calib.Origin) (*calib.Result, error) {
 	plan, err := qat.NewPlan(r.Teacher, r.Experiment.Quant)
 	if err != nil {
 		return nil, err
 	}
 	slots := plan.Slots(r.Teacher)
-	stats, err := calib.Collect(ctx, slots, batches(us, r.Experiment.Eval.Batch), r.watch, r.Experiment.Calib)
+	stats, err := r.statistics(ctx, slots, us, from, r.Experiment.Calib)
 	if err != nil {
 		return nil, err
 	}
 	defer stats.Close()
 	return calib.Fit(stats, slots, plan.Scheme, r.Experiment.Calib, folds(r.Teacher)...)
+}
+
+// statistics are those of the teacher's inputs over us: read, where <run>/statistics.safetensors has them, else collected and
+// kept there.
+func (r *Run) statistics(ctx context.Context, slots []*nn.Slot, us []data.Utterance, from calib.Origin, cfg calib.Config) (*calib.Statistics, error) {
+	path := r.path(calib.StatisticsName)
+	if r.has(calib.StatisticsName) {
+		stats, err := calib.LoadStatistics(path, from, slots, cfg)
+		if err == nil {
+			r.logf("calibrate: %s is there", path)
+			return stats, nil
+		}
+		r.logf("calibrate: statistics are collected anew: %v", err)
+	}
+	if len(us) < cfg.Utterances {
+		return nil, fmt.Errorf("calib.utterances is %d, but the calibration data have %d", cfg.Utterances, len(us))
+	}
+	stats, err := calib.Collect(ctx, slots, batches(us, r.Experiment.Eval.Batch), r.watch, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := stats.Save(path, from, cfg); err != nil {
+		stats.Close()
+		return nil, err
+	}
+	return stats, nil
 }
 
 // watch runs the teacher over a batch: talker, heads and code predictor.

@@ -57,8 +57,12 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 	if err != nil {
 		return nil, err
 	}
+	from, err := r.origin(us)
+	if err != nil {
+		return nil, err
+	}
 	slots := plan.Slots(r.Teacher)
-	stats, err := calib.Collect(ctx, slots, batches(us, r.Experiment.Eval.Batch), r.watch, seen)
+	stats, err := r.statistics(ctx, slots, us, from, seen)
 	if err != nil {
 		return nil, err
 	}

@@ -38,11 +38,13 @@ INLINE lat_loss loss_of(const lat_hqq *q, const float *x, const lat_unit *u, dou
 }
 
 // The alternation from one start: the error e given the parameters, then the parameters of least squares given e.
-INLINE void alternate(const lat_hqq *q, const float *x, double beta, lat_unit u, float *e, double most, lat_unit *best, double *least) {
+// Neither measure may be above that of the whole range; their product, each as a length, decides.
+INLINE void alternate(const lat_hqq *q, const float *x, double beta, lat_unit u, float *e, lat_loss most, lat_unit *best, double *least) {
   const long n = q->w.width;
   for (int round = 0; round <= q->rounds; round++) {
     const lat_loss loss = loss_of(q, x, &u, beta, e);
-    if (loss.squares <= most && loss.norm < *least) *least = loss.norm, *best = u;
+    const double score = pow(loss.norm, 2 / q->p) * loss.squares;
+    if (loss.squares <= most.squares && loss.norm <= most.norm && score < *least) *least = score, *best = u;
     if (round == q->rounds) break;
     double qq = 0, qt = 0, shift = 0;
     for (long j = 0; j < n; j++) {
@@ -69,10 +71,10 @@ static TARGET void hqq(const lat_hqq *q, long from, long to, float *scale, int32
     const double size = -lo > hi ? -lo : hi, beta = q->beta / (size > 0 ? pow(size, 2 - q->p) : 1);
     lat_unit best = by_rule(&q->w, LAT_MIN_MAX, lo, hi);
     const lat_loss whole = loss_of(q, x, &best, beta, e);
-    double least = whole.norm;
+    double least = pow(whole.norm, 2 / q->p) * whole.squares;
     for (int start = 0; start < q->starts && size > 0; start++) {
       const float f = (float)(1 - (1 - q->least) * start / (q->starts > 1 ? q->starts - 1 : 1));
-      alternate(q, x, beta, by_rule(&q->w, LAT_MIN_MAX, lo * f, hi * f), e, whole.squares, &best, &least);
+      alternate(q, x, beta, by_rule(&q->w, LAT_MIN_MAX, lo * f, hi * f), e, whole, &best, &least);
     }
     scale[i] = best.scale;
     zero[i] = best.zero;

@@ -1,0 +1,128 @@
+package calib_test
+
+import (
+	"math"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/qakd/qakd/pkg/calib"
+	"github.com/qakd/qakd/pkg/nn"
+)
+
+// What statistics say after a file is what they said before, fits included; a file of something else is refused.
+func TestStatisticsFile(t *testing.T) {
+	m := load(t)
+	cfg := config()
+	cfg.WeightMethod = calib.RoundGPTQ
+	s := collect(t, m, cfg, inputs(21, 2, 40), inputs(22, 2, 40))
+	defer s.Close()
+	path, from := filepath.Join(t.TempDir(), calib.StatisticsName), calib.Origin{Model: "m", Data: "d"}
+	if err := s.Save(path, from, cfg); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := calib.LoadStatistics(path, from, nn.Slots(m), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loaded.Close()
+	if a, b := fit(t, m, s, w4a4, cfg), fit(t, m, loaded, w4a4, cfg); !reflect.DeepEqual(a, b) {
+		t.Error("another fit from the file")
+	}
+	slots := nn.Slots(m)
+	other := cfg
+	other.AveragingConstant = 0.5
+	for want, load := range map[string]func() error{
+		"made from model m, want x": func() error {
+			_, err := calib.LoadStatistics(path, calib.Origin{Model: "x", Data: "d"}, slots, cfg)
+			return err
+		},
+		"3 layers, want 2": func() error { _, err := calib.LoadStatistics(path, from, slots[:2], cfg); return err },
+		"layer 0 is model.mlp.gate_proj of width 64, want model.mlp.up_proj of width 64": func() error {
+			_, err := calib.LoadStatistics(path, from, []*nn.Slot{slots[1], slots[0], slots[2]}, cfg)
+			return err
+		},
+		"averaging_constant 0.1, want 0.5": func() error { _, err := calib.LoadStatistics(path, from, slots, other); return err },
+	} {
+		if err := load(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("error %v, want one with the path and %q", err, want)
+		}
+	}
+	plain := collect(t, m, config(), inputs(21, 2, 40))
+	if err := plain.Save(path, from, config()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := calib.LoadStatistics(path, from, slots, cfg); err == nil || !strings.Contains(err.Error(), "do not tell how channels go together") {
+		t.Errorf("error %v of statistics without Gram matrices", err)
+	}
+}
+
+// A singular Hessian is an error that names the layer and the remedy; with damping it is none.
+func TestSingularHessianNamesTheLayer(t *testing.T) {
+	m := load(t)
+	cfg := config()
+	cfg.WeightMethod, cfg.GPTQ.Damp = calib.RoundGPTQ, 1e-30
+	s := collect(t, m, cfg, inputs(23, 1, 3)) // fewer rows than channels
+	defer s.Close()
+	_, err := calib.Fit(s, nn.Slots(m), w4a4, cfg)
+	if err == nil || !strings.Contains(err.Error(), "calib: model.mlp.gate_proj: its Hessian is not positive definite with gptq.damp = 1e-30: raise it, or calibrate on more data") {
+		t.Errorf("error %v", err)
+	}
+	cfg.GPTQ.Damp = 0.01
+	fit(t, m, s, w4a4, cfg)
+}
+
+// AWQ's and SmoothQuant's scales lose less of the output than rounding where a few channels are far larger, and are the
+// inverse of those that the gain holds.
+func TestOutlierChannels(t *testing.T) {
+	m := load(t)
+	norm := nn.NewRMSNorm("model.norm", width, 1e-6)
+	if err := nn.Init(norm, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	defer nn.Close(norm)
+	batch := inputs(24, 4, 50)
+	for row := range 200 {
+		batch.x[row*width+7] *= 30
+		batch.x[row*width+40] *= 30
+	}
+	seen := config()
+	seen.Fold = calib.FoldAWQ
+	s := collect(t, m, seen, batch)
+	defer s.Close()
+	fold := calib.Fold{Path: "model.norm", Gain: norm.W, Readers: m.GateUp}
+	output := func(name string) (sum float64) {
+		cfg, err := calib.Preset(seen, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := calib.Fit(s, nn.Slots(m), asymmetric, cfg, fold)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if scale := r.Folds["model.norm"]; (scale == nil) != (cfg.Fold == calib.FoldNone) {
+			t.Errorf("%s: scales %v", name, scale)
+		}
+		for _, row := range r.Report.Rows[:2] {
+			sum += row.Output / 2
+			if math.Abs(row.Output-row.Damage()) > 0 {
+				t.Errorf("%s: damage %v, output %v", name, row.Damage(), row.Output)
+			}
+		}
+		return sum
+	}
+	rtn, awq, smooth := output("rtn"), output("awq-scale"), output("smoothquant")
+	t.Logf("outputs: rounded %.2f dB, awq %.2f dB, smoothquant %.2f dB", rtn, awq, smooth)
+	if awq < rtn+1 {
+		t.Errorf("outputs: awq %.2f dB, rounded to nearest %.2f dB", awq, rtn)
+	}
+	cfg := seen
+	cfg.Fold = calib.FoldSmoothQuant
+	if _, err := calib.Fit(s, nn.Slots(m), asymmetric, cfg); err == nil || !strings.Contains(err.Error(), "no place for scales is known") {
+		t.Errorf("error %v without folds", err)
+	}
+	if _, err := calib.Fit(s, nn.Slots(m), w4a4, cfg, fold); err == nil || !strings.Contains(err.Error(), `static activations and observer "mse", want "min_max"`) {
+		t.Errorf("error %v of static activations", err)
+	}
+}
