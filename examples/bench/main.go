@@ -1,8 +1,13 @@
-// Bench measures what one update of a distillation costs here: time, split into its parts, and memory, beside the
-// estimate of -dry-run.
+// Bench measures what a checkpoint costs here.
 //
+//	go run ./examples/bench -decode -model models/synth-0.6b-voice-int4 -frames 32
 //	go run ./examples/bench -train -experiment qwen3-tts-0.6b-base-w4a8 -model models/synth-0.6b -steps 3 -frames 128
 //
+// -decode: tokens a second of prompt and speech, milliseconds a frame in talker, code predictor and codec, the time to the
+// first packet of sound, what is read from memory and how fast, and peak memory; of a packed checkpoint, and of the same
+// one dense in bf16 and float32. Without -model it is the demo's teacher.
+//
+// -train: time and memory of one update of a distillation, split into its parts, beside the estimate of -dry-run.
 // Utterances are random codes of the length asked for, since speed depends on nothing else; so it needs no data, and
 // weights may be random (bench/synth). -compare also trains the student unquantized: the difference is the price of fake
 // quantization.
@@ -24,19 +29,19 @@ import (
 // options beside those of all programs.
 type options struct {
 	experiment.Flags
-	train, compare             bool
-	steps, batch, frames, text int
+	train, decode, compare            bool
+	steps, batch, frames, text, chunk int
 }
 
 func (o options) validate() error {
 	var errs []error
-	if !o.train {
-		errs = append(errs, errors.New("nothing to measure, want -train"))
+	if o.train == o.decode {
+		errs = append(errs, errors.New("want -train or -decode"))
 	}
 	for _, f := range []struct {
 		name string
 		n    int
-	}{{"steps", o.steps}, {"batch", o.batch}, {"frames", o.frames}, {"text", o.text}} {
+	}{{"steps", o.steps}, {"batch", o.batch}, {"frames", o.frames}, {"text", o.text}, {"chunk", o.chunk}} {
 		if f.n < 1 {
 			errs = append(errs, fmt.Errorf("-%s is %d, want at least 1", f.name, f.n))
 		}
@@ -49,11 +54,13 @@ func main() {
 	o := options{Flags: experiment.Flags{Experiment: stage.DefaultExperiment}}
 	o.Register(fs)
 	fs.BoolVar(&o.train, "train", false, "measure updates of the distillation")
+	fs.BoolVar(&o.decode, "decode", false, "measure decoding")
 	fs.BoolVar(&o.compare, "compare", false, "measure a student without fake quantization too")
-	fs.IntVar(&o.steps, "steps", 5, "updates that are measured, after one that is not")
+	fs.IntVar(&o.steps, "steps", 5, "updates or rounds that are measured, after one that is not")
 	fs.IntVar(&o.batch, "batch", 1, "utterances of an update")
 	fs.IntVar(&o.frames, "frames", 128, "frames of an utterance")
 	fs.IntVar(&o.text, "text", 32, "text tokens of an utterance")
+	fs.IntVar(&o.chunk, "chunk", 25, "frames that the codec decodes at once")
 	os.Exit(experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return run(ctx, o) }))
 }
 
@@ -67,6 +74,9 @@ func run(ctx context.Context, o options) error {
 	}
 	if o.DryRun {
 		return stage.PrintValues(os.Stdout, resolved, o.JSON)
+	}
+	if o.decode {
+		return decode(ctx, o, e)
 	}
 	w, err := newWork(e, o)
 	if err != nil {

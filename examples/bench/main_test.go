@@ -14,7 +14,7 @@ import (
 func small(sets ...string) options {
 	return options{
 		Flags: experiment.Flags{Experiment: "demo-w4a8", Set: append([]string{"threads=1", "device=cpu"}, sets...)},
-		train: true, steps: 1, batch: 2, frames: 6, text: 4,
+		train: true, steps: 1, batch: 2, frames: 6, text: 4, chunk: 3,
 	}
 }
 
@@ -62,9 +62,22 @@ func TestFlags(t *testing.T) {
 	o := small()
 	o.train, o.steps, o.frames = false, 0, -1
 	err := run(context.Background(), o)
-	for _, want := range []string{"want -train", "-steps is 0", "-frames is -1"} {
+	for _, want := range []string{"want -train or -decode", "-steps is 0", "-frames is -1"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want it to say %q", err, want)
 		}
+	}
+}
+
+// Forms of the demo's teacher are measured in one run; nothing of it is infinite, which JSON does not know.
+func TestDecode(t *testing.T) {
+	o := small()
+	o.train, o.decode, o.JSON = false, true, true
+	e, _, err := stage.Resolve(o.Flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := decode(context.Background(), o, e); err != nil {
+		t.Error(err)
 	}
 }

@@ -60,6 +60,7 @@ func Open(o Options) (d *Decoder, err error) {
 	defer func() {
 		if err != nil {
 			d.Close()
+			d = nil
 		}
 	}()
 	d.Sampling.MinNewTokens, d.Sampling.MaxNewTokens = o.Frames, o.Frames
