@@ -32,7 +32,7 @@ func show(w io.Writer, f flags, t *tts.Synthesizer, s *tts.Sound) error {
 	r := result{
 		Out: f.Out, Rate: rate, Frames: len(s.Codes), Samples: len(s.Samples), Seconds: lasts.Seconds(), Ended: s.Ended,
 		FirstFrame: s.Timing.FirstFrame.Seconds(), FirstPacket: s.Timing.FirstSound.Seconds(),
-		Decoding: s.Timing.Decoding.Seconds(), Total: s.Timing.Total.Seconds(), RealTime: s.Timing.RealTimeFactor(lasts), Decoder: decoder(t),
+		Decoding: s.Timing.Decoding.Seconds(), Total: s.Timing.Total.Seconds(), RealTime: s.Timing.RealTimeFactor(lasts), Decoder: t.Steppers.String(),
 	}
 	if f.JSON {
 		return report.JSON(w, r)
@@ -48,10 +48,3 @@ func show(w io.Writer, f flags, t *tts.Synthesizer, s *tts.Sound) error {
 }
 
 func round(d time.Duration) string { return fmt.Sprint(d.Round(time.Millisecond)) }
-
-func decoder(t *tts.Synthesizer) string {
-	if t.Steppers.Why != nil {
-		return fmt.Sprintf("libtorch (no native kernels: %v)", t.Steppers.Why)
-	}
-	return "native kernels, " + t.Steppers.Kernels
-}

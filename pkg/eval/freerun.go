@@ -10,9 +10,15 @@ import (
 	"github.com/qakd/qakd/pkg/talker"
 )
 
-// FreeRun speaks the texts of us, each from the prompt that distill.Request makes of it, with seeded sampling. Every utterance has a random stream of its own, so that two
-// models draw from the same numbers.
+// FreeRun speaks the texts of us, each from the prompt that distill.Request makes of it, with seeded sampling, by native
+// steppers where the model has them. Every utterance has a random stream of its own, so that two models draw from the same
+// numbers.
 func FreeRun(ctx context.Context, m *talker.Model, us []data.Utterance, s talker.Sampling, batch int) ([]talker.Speech, error) {
+	st, err := m.Steppers(talker.StepperOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
 	var out []talker.Speech
 	for part := range slices.Chunk(us, batch) {
 		prompts := make([]talker.Prompt, len(part))
@@ -25,7 +31,7 @@ func FreeRun(ctx context.Context, m *talker.Model, us []data.Utterance, s talker
 				return nil, err
 			}
 		}
-		speech, err := m.Generate(ctx, prompts, s)
+		speech, err := m.GenerateWith(ctx, st.Talker, st.Predictor, prompts, s)
 		if err != nil {
 			return nil, err
 		}

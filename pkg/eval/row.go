@@ -63,7 +63,8 @@ func NewBench(ctx context.Context, teacher *talker.Model, set data.List, s talke
 // Close frees what the bench remembers of the teacher.
 func (b *Bench) Close() { b.probe.Close() }
 
-// Row measures m; the teacher itself is measured like any other.
+// Row measures m; the teacher itself is measured like any other. Before m speaks freely, packed projections that pkg/int4
+// has kernels for are swapped for those, whose memory int4.Free gives back.
 func (b *Bench) Row(ctx context.Context, name string, m *talker.Model) (Row, error) {
 	d, err := b.probe.Measure(ctx, m)
 	if err != nil {
@@ -82,6 +83,9 @@ func (b *Bench) Row(ctx context.Context, name string, m *talker.Model) (Row, err
 	}
 	speech := b.spoken
 	if m != b.teacher {
+		if err := native(m); err != nil {
+			return Row{}, err
+		}
 		if speech, err = b.speak(ctx, m); err != nil {
 			return Row{}, err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/eval"
+	"github.com/qakd/qakd/pkg/int4"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/quant"
 	"github.com/qakd/qakd/pkg/talker"
@@ -84,6 +85,9 @@ func (r *Run) Evaluate(ctx context.Context) (*Summary, error) {
 	if err := s.finish(); err != nil {
 		return nil, err
 	}
+	if s.Speed, err = r.speeds(ctx); err != nil {
+		return nil, fmt.Errorf("speed: %w", err)
+	}
 	if s.PeakMiB, err = peakMiB(); err != nil {
 		return nil, err
 	}
@@ -139,6 +143,7 @@ func (r *Run) measure(ctx context.Context, b *eval.Bench, name, dir string) (eva
 	}
 	defer tensor.Trim() // decoding leaves blocks of every size
 	defer m.Close()
+	defer int4.Free(m)
 	qat.KeepDense(m, true)
 	row, err := b.Row(ctx, name, m)
 	if err != nil {

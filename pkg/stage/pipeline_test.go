@@ -166,6 +166,14 @@ func checkSummary(t *testing.T, s *stage.Summary) {
 	if bits := s.Rows[4].BitsPerWeight; bits != 4.5 {
 		t.Errorf("%v bits per weight, want 4.5 (INT4, groups of 32)", bits)
 	}
+	for i, v := range s.Speed {
+		if v.Name != []string{stage.RowTeacher, stage.RowDistilled}[i] || v.FramesPerSecond <= 0 || strings.Contains(v.Decoder, "int4") != (i == 1) {
+			t.Errorf("speed %d is %+v, want the teacher's, then the packed student's with kernels for INT4", i, v)
+		}
+	}
+	if len(s.Speed) != 2 {
+		t.Errorf("%d speeds, want two", len(s.Speed))
+	}
 	if s.Rows[1].KL >= s.Rows[2].KL {
 		t.Errorf("INT8 loses %v, INT4 %v: want less", s.Rows[1].KL, s.Rows[2].KL)
 	}

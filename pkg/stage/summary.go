@@ -27,6 +27,8 @@ type Summary struct {
 	Recovered  float64    `json:"recovered"` // 1 - kl(int4-distilled) / kl(int4-rtn)
 	Seconds    float64    `json:"seconds"`   // of all stages that this program ran
 	PeakMiB    float64    `json:"peak_mib"`  // largest resident size of this program
+
+	Speed []eval.Speed `json:"speed"` // of the teacher and the packed student
 }
 
 func (s *Summary) row(name string) (eval.Row, bool) {
@@ -116,7 +118,7 @@ func (s *Summary) Tables() []*report.Table {
 	if t := s.ByLayout(); t != nil {
 		tables = append(tables, t)
 	}
-	return append(tables, s.Table())
+	return append(tables, s.BySpeed(), s.Table())
 }
 
 // Conclusion says in one line what was won back, and how far the student is from INT8 round-to-nearest.

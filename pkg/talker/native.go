@@ -3,6 +3,8 @@ package talker
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/qakd/qakd/internal/native"
@@ -68,6 +70,18 @@ func (m *Model) Steppers(o StepperOptions) (*Steppers, error) {
 		Formats:   e.weights.foreign(),
 		native:    e,
 	}, nil
+}
+
+// String says what computes.
+func (s *Steppers) String() string {
+	if s.Why != nil {
+		return fmt.Sprintf("libtorch (no native kernels: %v)", s.Why)
+	}
+	text := "native kernels, " + s.Kernels
+	for _, form := range slices.Sorted(maps.Keys(s.Formats)) {
+		text += fmt.Sprintf(", %d matrices in %s", s.Formats[form], form)
+	}
+	return text
 }
 
 // Spent is the time that native steppers took so far, in all and in the parts of their decoders. Zero for libtorch's.

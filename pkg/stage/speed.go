@@ -1,0 +1,54 @@
+package stage
+
+import (
+	"context"
+
+	"github.com/qakd/qakd/pkg/demo"
+	"github.com/qakd/qakd/pkg/eval"
+	"github.com/qakd/qakd/pkg/int4"
+	"github.com/qakd/qakd/pkg/report"
+	"github.com/qakd/qakd/pkg/talker"
+)
+
+// speedFrames is the length of the utterance that speeds are measured with.
+const speedFrames = 60
+
+// speeds are those of the teacher and of the packed student, each with the fastest kernels that it has on this machine.
+func (r *Run) speeds(ctx context.Context) ([]eval.Speed, error) {
+	us, err := r.utterances(demo.Evaluation)
+	if err != nil {
+		return nil, err
+	}
+	sampling, err := talker.ReadSampling(r.source)
+	if err != nil {
+		return nil, err
+	}
+	sampling.Seed = r.Experiment.Seed
+	packed, err := r.load(r.path(PackedDir))
+	if err != nil {
+		return nil, err
+	}
+	defer packed.Close()
+	defer int4.Free(packed)
+	var out []eval.Speed
+	for _, row := range []struct {
+		name string
+		m    *talker.Model
+	}{{RowTeacher, r.Teacher}, {RowDistilled, packed}} {
+		s, err := eval.MeasureSpeed(ctx, row.name, row.m, us[0], sampling, speedFrames)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// BySpeed is how fast the teacher and the packed student speak, one utterance at a time.
+func (s *Summary) BySpeed() *report.Table {
+	t := &report.Table{Title: "decoding one utterance", Columns: []string{"model", "frames/s", "beside the teacher", "kernels"}}
+	for _, r := range s.Speed {
+		t.Add(r.Name, r.FramesPerSecond, r.FramesPerSecond/s.Speed[0].FramesPerSecond, r.Decoder)
+	}
+	return t
+}
