@@ -2,6 +2,7 @@
 // checkout compiles the shim again. The parts are named .hpp because the Go build cache watches those.
 #include "autograd.hpp"
 #include "fakequant.hpp"
+#include "fused.hpp"
 #include "memory.hpp"
 #include "optim.hpp"
 #include "quantlinear.hpp"

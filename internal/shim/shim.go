@@ -1,7 +1,7 @@
 // Package shim is the C++ that gotch lacks, on the same at::Tensor objects: autograd with explicit roots and gradients,
 // a straight-through function, recomputation, AdamW, fused fake quantization, quantized linear layers as one
-// function each, products by the faster library, an allocator that reuses memory, and the runtime's settings (seed,
-// threads, CUDA).
+// function each, norm, gate, attention and KL as one function each, products by the faster library, an allocator that
+// reuses memory, and the runtime's settings (seed, threads, CUDA).
 //
 // Arguments are borrowed, results are owned by the caller. The functions keep their arguments alive until they return;
 // they do not lock the OS thread: package tensor does.
@@ -143,6 +143,9 @@ func SetThreads(n int) error {
 
 // Threads is the calling OS thread's number of intra-op threads.
 func Threads() int { return int(C.shim_threads()) }
+
+// ShareThreads sets the intra-op threads of the calling OS thread alone, 0 for SetThreads', and returns what it was.
+func ShareThreads(n int) int { return int(C.shim_share_threads(C.int(n))) }
 
 // Enter brings the calling OS thread's settings up to date and returns its identity.
 func Enter() uintptr { return uintptr(C.shim_enter()) }

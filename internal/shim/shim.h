@@ -40,6 +40,7 @@ int shim_seed(uint64_t seed, char **err);
 int shim_set_threads(int n, char **err);
 int shim_threads(void);
 uintptr_t shim_enter(void);   // the calling OS thread takes over the number of threads; its identity
+int shim_share_threads(int n);  // of the calling OS thread alone; 0: what shim_set_threads said; returns what it was
 uintptr_t shim_thread(void);  // the identity of the calling OS thread while it lives
 void shim_trim(void);  // memory.hpp
 void shim_held(int64_t *now, int64_t *peak, int reset);  // bytes of tensors on the CPU; reset: the peak starts again

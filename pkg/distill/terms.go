@@ -3,6 +3,7 @@ package distill
 import (
 	"math"
 
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"
@@ -11,6 +12,21 @@ import (
 // klRows is Σ p_t·(log p_t - log p_s) over the last dimension of float32 logits [..., V], at temperature T and without
 // the factor T²: [...], in nats. It is 0 where both are equal.
 func klRows(c *nn.Context, teacher, student *ts.Tensor, temperature float64) *ts.Tensor {
+	if c.FusesFloat(teacher, student) && !(tensor.GradEnabled() && records(c, teacher)) {
+		return c.Divergence(teacher, student, 1/temperature)
+	}
+	return compositeKL(c, teacher, student, temperature)
+}
+
+// records tells whether gradients flow to x.
+func records(c *nn.Context, x *ts.Tensor) bool {
+	on, err := x.RequiresGrad()
+	c.Check("requires_grad", err)
+	return on
+}
+
+// compositeKL is klRows in tensor operations: what other devices compute, and what tests compare with.
+func compositeKL(c *nn.Context, teacher, student *ts.Tensor, temperature float64) *ts.Tensor {
 	if temperature != 1 {
 		teacher, student = c.DivScalar(teacher, temperature), c.DivScalar(student, temperature)
 	}

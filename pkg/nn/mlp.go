@@ -25,5 +25,13 @@ func (m *MLP) Visit(v Visitor) {
 // Forward maps x [..., width] to [..., width].
 func (m *MLP) Forward(c *Context, x *ts.Tensor) *ts.Tensor {
 	gu := m.GateUp.Forward(c, x)
-	return m.Down.Forward(c, c.Mul(c.Silu(gu[0]), gu[1]))
+	return m.Down.Forward(c, gated(c, gu[0], gu[1]))
+}
+
+// gated is silu(a)·b of one shape.
+func gated(c *Context, a, b *ts.Tensor) *ts.Tensor {
+	if c.Fuses(a, b) {
+		return c.Gated(a, b)
+	}
+	return c.Mul(c.Silu(a), b)
 }

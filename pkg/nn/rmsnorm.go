@@ -20,8 +20,16 @@ func NewRMSNorm(path string, width int64, eps float64) *RMSNorm {
 // Visit shows the gain.
 func (n *RMSNorm) Visit(v Visitor) { n.W.Visit(v) }
 
-// Forward normalizes x [..., width].
+// Forward normalizes x [..., width], on the CPU in one pass.
 func (n *RMSNorm) Forward(c *Context, x *ts.Tensor) *ts.Tensor {
+	if c.Fuses(x, n.W.T) {
+		return c.RMSNorm(x, n.W.T, n.Eps)
+	}
+	return n.composite(c, x)
+}
+
+// composite is Forward in tensor operations: what other devices compute, and what tests compare with.
+func (n *RMSNorm) composite(c *Context, x *ts.Tensor) *ts.Tensor {
 	x32 := c.as(x, gotch.Float)
 	rms := c.Rsqrt(c.AddScalar(c.MeanDim(c.Mul(x32, x32), true, -1), n.Eps))
 	return c.Mul(n.W.T, c.as(c.Mul(x32, rms), x.DType()))
