@@ -17,6 +17,7 @@ struct Panel {
   const uint8_t *codes;  // [groups][span/4][rows][4]
   const float *scale;    // [groups][rows]
   const int32_t *zero;   // [groups][rows]
+  int top;               // the largest code that the scheme has
 };
 
 // Tokens are the codes of activations, [count][groups * span], with the sum of each group.
@@ -58,6 +59,64 @@ static void portable_dots(float *y, int64_t ld, const Panel &p, const Tokens &x,
   }
 }
 #ifdef VECTORS
+#pragma GCC push_options
+#pragma GCC target("avx2")
+// vpmaddubsw gives sums of two products in 16 bits, of which so many fit together that four-bit codes need no wider sum
+// inside of a group of 32. n tokens and 16 rows at once, the lower or the upper half of the panel.
+template <int n>
+static void avx2_block(float *y, int64_t ld, const Panel &p, const Tokens &x, int64_t t, int half) {
+  const int64_t width = p.groups * p.span, most = 4 * (32767 / (2 * 128 * std::max(p.top, 1)));
+  const int8_t *a = x.codes + t * width;
+  const uint8_t *w = p.codes + 64 * half;
+  const __m256i one = _mm256_set1_epi16(1);
+  __m256 sum[n][2];
+  for (int i = 0; i < n; i++) sum[i][0] = sum[i][1] = _mm256_setzero_ps();
+  for (int64_t g = 0; g < p.groups; g++) {
+    const int64_t at = Panel::rows * g + 16 * half;
+    __m256i acc[n][2];
+    for (int h = 0; h < 2; h++) {
+      __m256i zero = _mm256_loadu_si256((const __m256i *)(p.zero + at + 8 * h));
+      for (int i = 0; i < n; i++) acc[i][h] = _mm256_mullo_epi32(zero, _mm256_set1_epi32(-x.sums[(t + i) * p.groups + g]));
+    }
+    for (int64_t from = 0; from < p.span; from += most) {
+      __m256i few[n][2];
+#pragma GCC unroll 8
+      for (int i = 0; i < n; i++) few[i][0] = few[i][1] = _mm256_setzero_si256();
+      for (int64_t k = from, to = std::min(p.span, from + most); k < to; k += 4, w += 128, a += 4) {
+        __m256i w0 = _mm256_loadu_si256((const __m256i *)w), w1 = _mm256_loadu_si256((const __m256i *)(w + 32));
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++) {
+          int32_t four;
+          std::memcpy(&four, a + i * width, 4);
+          __m256i b = _mm256_set1_epi32(four);
+          few[i][0] = _mm256_add_epi16(few[i][0], _mm256_maddubs_epi16(w0, b));
+          few[i][1] = _mm256_add_epi16(few[i][1], _mm256_maddubs_epi16(w1, b));
+        }
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < n; i++)
+        for (int h = 0; h < 2; h++) acc[i][h] = _mm256_add_epi32(acc[i][h], _mm256_madd_epi16(few[i][h], one));
+    }
+    for (int h = 0; h < 2; h++) {
+      __m256 s = _mm256_loadu_ps(p.scale + at + 8 * h);
+#pragma GCC unroll 8
+      for (int i = 0; i < n; i++) sum[i][h] = _mm256_add_ps(sum[i][h], _mm256_mul_ps(_mm256_cvtepi32_ps(acc[i][h]), s));
+    }
+  }
+  for (int i = 0; i < n; i++)
+    for (int h = 0; h < 2; h++)
+      _mm256_storeu_ps(y + (t + i) * ld + 16 * half + 8 * h, _mm256_mul_ps(_mm256_set1_ps(x.scale[t + i]), sum[i][h]));
+}
+
+static void avx2_dots(float *y, int64_t ld, const Panel &p, const Tokens &x, int64_t from, int64_t to) {
+  if (p.top > 127) return portable_dots(y, ld, p, x, from, to);  // two products could exceed 16 bits
+  for (int half = 0; half < 2; half++) {
+    int64_t t = from;
+    for (; t + 4 <= to; t += 4) avx2_block<4>(y, ld, p, x, t, half);
+    for (; t < to; t++) avx2_block<1>(y, ld, p, x, t, half);
+  }
+}
+#pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("avx2,avxvnni")
 // n tokens and 16 rows at once, the lower or the upper half of the panel.

@@ -26,8 +26,8 @@ static const Kernels sets[] = {  // best first
 #ifdef VECTORS
     {"avx512vnni", &avx512, avx512vnni_dots},
     {"avxvnni", &avx2, avxvnni_dots},
-    {"avx512", &avx512, portable_dots},
-    {"avx2", &avx2, portable_dots},
+    {"avx512", &avx512, avx2_dots},
+    {"avx2", &avx2, avx2_dots},
 #endif
     {"portable", &portable, portable_dots},
 };

@@ -143,6 +143,6 @@ struct Quantizer {
       }
       for (int64_t q = 0; q < G * S / 4; q++) std::memcpy(&s.codes[4 * (q * R + r)], &s.row[4 * q], 4);
     }
-    return {G, S, s.codes.data(), s.scale.data(), s.zero.data()};
+    return {G, S, s.codes.data(), s.scale.data(), s.zero.data(), (int)(hi - lo)};
   }
 };
