@@ -3,7 +3,9 @@
 // all layers, or a whole frame of the code predictor, is one call.
 //
 // Activations are float32; weights are read as they lie, float32 or bf16, from memory that belongs to others. Decoding
-// waits for memory, so bf16 weights may also be packed into 12 bits without loss (packed.h).
+// waits for memory, so bf16 weights may also be packed into 12 bits without loss (packed.h). A matrix may as well be in
+// another package's format (Foreign): a table of C functions, called inside the same job. What several matrices read is
+// normed, transformed and prepared for them once. Keys and values are kept in float32, bf16 or INT8.
 //
 //	pool, err := native.NewPool(2, "")    // threads, and the best kernels of this CPU
 //	stack, err := native.NewStack(pool, shape)
