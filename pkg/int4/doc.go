@@ -20,7 +20,8 @@
 // are quantized as pkg/quant does. A token with NaN or an infinity gives NaN. W4A16 multiplies float32 activations with
 // dequantized weights in float32; sums there run in an order of the kernels' own.
 //
-// The bits of a product do not depend on the number of threads, nor on the rows that it is computed with.
+// The bits of a product do not depend on the number of threads. Those of W4A8 do not depend on the rows of x beside it
+// either; W4A16 of more than eight rows sums in another order than of few.
 //
 // # The interleaved file
 //
