@@ -52,6 +52,10 @@ type Config struct {
 	// ChunkRows bounds the rows (of code 0) and the frames (of the other codes) whose logits exist at a time, forward and
 	// backward, the teacher's too. It costs nothing but the price of quantizing the heads once per chunk. 0: no bound.
 	ChunkRows int `toml:"chunk_rows"`
+	// Beside lets the teacher's forward pass run at the same time as the student's, each on half of the threads: faster for
+	// models whose operations are too small for several threads, at the price of the teacher's temporaries beside the
+	// student's activations.
+	Beside bool `toml:"beside"`
 	// Cache puts what the teacher says on disk, so that training does without it.
 	Cache CacheConfig `toml:"cache"`
 	// Layouts weighs the prompts that the utterances are given by a Mix.

@@ -55,6 +55,16 @@ type outputs struct {
 	states *ts.Tensor // [N,G-1,Hp] behind the code predictor's heads; nil when nobody asked
 }
 
+// all are the tensors of o.
+func (o outputs) all() (l []*ts.Tensor) {
+	for _, x := range []*ts.Tensor{o.hidden, o.states} {
+		if x != nil {
+			l = append(l, x)
+		}
+	}
+	return l
+}
+
 // forward runs m over l; the code predictor only if codes is set.
 func forward(c *nn.Context, m *talker.Model, l *forced, codes bool) outputs {
 	o := outputs{m: m, hidden: m.Pick(c, m.Forward(c, l.batch), l.rows)}

@@ -22,6 +22,25 @@ func newMeter(student *talker.Model, cfg MeasureConfig) *meter {
 	return &meter{Divergence{KL: make([]float64, G), Agreement: make([]float64, G)}, student, cfg, map[Layout]*LayoutDivergence{}}
 }
 
+// merge adds the sums of o, whose utterances come after.
+func (m *meter) merge(o *meter) {
+	m.Utterances += o.Utterances
+	m.Frames += o.Frames
+	m.Ends = append(m.Ends, o.Ends...)
+	for g := range m.KL {
+		m.KL[g] += o.KL[g]
+		m.Agreement[g] += o.Agreement[g]
+	}
+	for l, from := range o.byLayout {
+		to := m.of(l)
+		to.Utterances += from.Utterances
+		to.Frames += from.Frames
+		for g := range to.KL {
+			to.KL[g] += from.KL[g]
+		}
+	}
+}
+
 // mean divides the sums by their rows.
 func (m *meter) mean() Divergence {
 	for g := range m.KL {
@@ -73,7 +92,10 @@ func (m *meter) of(l Layout) *LayoutDivergence {
 // add adds the sums over l, whose outputs of the teacher are t.
 func (m *meter) add(c *nn.Context, l *forced, t outputs) (err error) {
 	nn.NoGrad(func() {
-		s := inference(c, m.student, l, true)
+		s := t
+		if m.student != t.m { // the teacher says again what it said
+			s = inference(c, m.student, l, true)
+		}
 		err = eachChunk(c, l.M, m.cfg.ChunkRows, func(c *nn.Context, at, n int64) error { return m.addCode0(c, l, t, s, at, n) })
 		if err == nil {
 			err = eachChunk(c, l.N, m.cfg.ChunkRows, func(c *nn.Context, at, n int64) error { return m.addCodes(c, l, t, s, at, n) })

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/talker"
@@ -95,11 +96,10 @@ func (o *Objective) Terms(c *nn.Context, us []data.Utterance, total train.Counts
 		return nil, err
 	}
 	codes := o.cfg.KLCodes != 0 || o.cfg.CECodes != 0
-	t, err := o.lesson(c, l, us)
+	t, s, err := o.both(c, l, us, codes)
 	if err != nil {
 		return nil, err
 	}
-	s := forward(c, o.student, l, codes)
 	n := counts{rows: float64(total.Frames + total.Utterances), frames: float64(total.Frames)}
 	terms := o.code0(c, l, t, s, n)
 	if codes {
@@ -125,7 +125,35 @@ func (o *Objective) lesson(c *nn.Context, l *forced, us []data.Utterance) (lesso
 	return t, nil
 }
 
-// TeacherTime is how long Terms has waited for a living teacher so far: its forward passes and its heads.
+// both is the lesson and what the student says. With Config.Beside, a living teacher and the student compute at the same time.
+func (o *Objective) both(c *nn.Context, l *forced, us []data.Utterance, codes bool) (t lesson, s outputs, err error) {
+	if !o.cfg.Beside || !o.cfg.Taught() || o.cache != nil {
+		if t, err = o.lesson(c, l, us); err == nil {
+			s = forward(c, o.student, l, codes)
+		}
+		return t, s, err
+	}
+	began := time.Now()
+	var taught outputs
+	err = tensor.Beside(func() error {
+		return nn.Run(func(in *nn.Context) error {
+			taught = inference(in, o.teacher, l, o.cfg.KLCodes != 0)
+			for _, x := range taught.all() {
+				in.Release(x)
+			}
+			return nil
+		})
+	}, func() { s = forward(c, o.student, l, codes) })
+	for _, x := range taught.all() {
+		c.Own(x)
+	}
+	t1 := live{taught, o.cfg.Code0Classes, o.student.Device, &o.taught}
+	t1.timed(began)
+	return t1, s, err
+}
+
+// TeacherTime is how long Terms has waited for a living teacher so far: its forward passes (beside the student's, the
+// longer of both) and its heads.
 func (o *Objective) TeacherTime() time.Duration { return o.taught }
 
 // Taught tells whether some term needs a teacher.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/talker"
@@ -43,20 +44,26 @@ func NewProbe(ctx context.Context, teacher *talker.Model, set data.Set, cfg Meas
 	return p, nil
 }
 
-// Measure is the function Measure with the probe's teacher, set and configuration.
+// Measure is the function Measure with the probe's teacher, set and configuration. It measures as many batches at a time as
+// there are threads; the sums are the same for any number.
 func (p *Probe) Measure(ctx context.Context, student *talker.Model) (Divergence, error) {
 	if err := alike(p.teacher.Config, student.Config); err != nil {
 		return Divergence{}, err
 	}
+	parts := make([]*meter, len(p.batches))
+	err := tensor.Each(len(parts), func(i int) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		parts[i] = newMeter(student, p.cfg)
+		return nn.Run(func(c *nn.Context) error { return parts[i].add(c, p.batches[i].layout, p.batches[i].teacher) })
+	})
+	if err != nil {
+		return Divergence{}, fmt.Errorf("distill: measure: %w", err)
+	}
 	m := newMeter(student, p.cfg)
-	for _, b := range p.batches {
-		err := ctx.Err()
-		if err == nil {
-			err = nn.Run(func(c *nn.Context) error { return m.add(c, b.layout, b.teacher) })
-		}
-		if err != nil {
-			return Divergence{}, fmt.Errorf("distill: measure: %w", err)
-		}
+	for _, part := range parts {
+		m.merge(part)
 	}
 	return m.mean(), nil
 }

@@ -3,6 +3,7 @@ package qat
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
@@ -21,9 +22,10 @@ type Packed struct {
 	InputScale *nn.Param // <path>.input_scale [1], static activations only
 	B          *nn.Param // <path>.bias, or nil
 
-	plan  LayerPlan
-	dense *ts.Tensor // the unpacked weight, kept after the first use when keep is set
-	keep  bool
+	plan      LayerPlan
+	unpacking sync.Mutex // several goroutines may read one model
+	dense     *ts.Tensor // the unpacked weight, kept after the first use when keep is set
+	keep      bool
 }
 
 // newPacked declares the parameters of a layer, without storage. b is the bias, or nil.
@@ -175,8 +177,12 @@ func (p *Packed) input(c *nn.Context) quant.Input {
 
 // Weight is the dequantized weight in float32. It belongs to c unless the layer keeps it ([KeepDense]).
 func (p *Packed) Weight(c *nn.Context) *ts.Tensor {
-	if p.dense != nil {
-		return p.dense
+	if p.keep {
+		p.unpacking.Lock()
+		defer p.unpacking.Unlock()
+		if p.dense != nil {
+			return p.dense
+		}
 	}
 	var w *ts.Tensor
 	nn.NoGrad(func() {
