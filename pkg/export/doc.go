@@ -84,8 +84,8 @@
 //     others' ports held to llama.cpp. We write F32.
 //
 // Checked by running: make interop has llama.cpp (as llama-cpp-python 0.3.36 has it) load a talker.gguf of random weights
-// and compute logits, whose cosine with ours is above 0.999 row by row; its Q4_0 products round inputs to 8 bits. Checked by
-// reading the same version: every name and key of mmproj.gguf is one that tools/mtmd/clip.cpp asks for; proj_in, which the
+// and compute logits, whose cosine with ours is above 0.999 row by row; its Q4_0 products round inputs to 8 bits. One of the
+// 1.7B's shapes was loaded and run once, too. Checked by reading the same version: every name and key of mmproj.gguf is one that tools/mtmd/clip.cpp asks for; proj_in, which the
 // 0.6B has not, and a speaker encoder are optional there; built in are a codec vocabulary of 3072, a rope_theta of 1e6 of the
 // code predictor, and the shapes of the codec's decoder. Export notes where a model departs from these.
 //
