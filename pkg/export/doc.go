@@ -83,11 +83,12 @@
 //   - The companion's converter makes convolutions of the codec F16 or F32; a file with all of them F32 has been loaded by
 //     others' ports held to llama.cpp. We write F32.
 //
-// Checked by running: make interop has llama.cpp (as llama-cpp-python 0.3.36 has it) load a talker.gguf of random weights
-// and compute logits, whose cosine with ours is above 0.999 row by row; its Q4_0 products round inputs to 8 bits. One of the
-// 1.7B's shapes was loaded and run once, too. Checked by reading the same version: every name and key of mmproj.gguf is one that tools/mtmd/clip.cpp asks for; proj_in, which the
-// 0.6B has not, and a speaker encoder are optional there; built in are a codec vocabulary of 3072, a rope_theta of 1e6 of the
-// code predictor, and the shapes of the codec's decoder. Export notes where a model departs from these.
+// Checked by running: make interop has llama.cpp (as llama-cpp-python 0.3.36 has it) load a talker.gguf of random
+// weights and compute logits, whose cosine with ours is above 0.999 row by row; its Q4_0 products round inputs to 8
+// bits. One of the 1.7B's shapes was loaded and run once, too. Checked by reading the same version: every name and key
+// of mmproj.gguf is one that tools/mtmd/clip.cpp asks for; proj_in, which the 0.6B has not, and a speaker encoder are
+// optional there; built in are a codec vocabulary of 3072, a rope_theta of 1e6 of the code predictor, and the shapes of
+// the codec's decoder. Export notes where a model departs from these.
 //
 // Not established: that llama.cpp runs mmproj.gguf (the library that does was not built here), with heads that are a
 // stack of Q4_0 in three dimensions in particular; older versions, which insist on proj_in; and any of it on real weights.
