@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -343,6 +344,31 @@ func TestCacheKeepsNaN(t *testing.T) {
 		}
 		if !math.IsNaN(float64(out[0])) {
 			t.Errorf("kind %d: the state after a NaN is %v", kind, out[0])
+		}
+	}
+}
+
+// What is refused, in one line each.
+func TestForeignRefusals(t *testing.T) {
+	m := foreign(t, 8, 12, make([]float32, 96), 0)
+	scaled, err := native.NewTransform(make([]float32, 5), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer scaled.Close()
+	rotated, err := native.NewTransform(nil, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rotated.Close()
+	for want, f := range map[string]func() error{
+		"with format <nil>":          func() error { _, err := native.Foreign(nil, 8, 12, nil); return err },
+		"a Hadamard block of 12":     func() error { _, err := native.NewTransform(nil, 12); return err },
+		"a transform of 5 divisors":  func() error { return m.SetTransform(scaled) },
+		"blocks of 8 for 12 columns": func() error { return m.SetTransform(rotated) },
+	} {
+		if err := f(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v, want one line with %q", err, want)
 		}
 	}
 }
