@@ -117,7 +117,14 @@ func NewRow(name string, ours, rival, goal float64) Row {
 	return Row{name, round3(ours), round3(rival), round3(rival / ours), goal, rival/ours >= goal, ""}
 }
 
-func round3(v float64) float64 { return math.Round(1000*v) / 1000 }
+// round3 leaves three decimals, or four digits of what is small.
+func round3(v float64) float64 {
+	if v < 1 {
+		v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
+		return v
+	}
+	return math.Round(1000*v) / 1000
+}
 
 // Table shows the rows.
 func Table(w io.Writer, title string, rows []Row) error {
@@ -127,8 +134,11 @@ func Table(w io.Writer, title string, rows []Row) error {
 		t.Columns = append(t.Columns, "note")
 	}
 	number := func(v float64, format string) string {
-		if v == 0 {
+		switch {
+		case v == 0:
 			return "–"
+		case v < 1 && format == "%.2f":
+			return brief(v)
 		}
 		return fmt.Sprintf(format, v)
 	}

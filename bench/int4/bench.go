@@ -27,8 +27,9 @@ type race struct {
 	why     error
 }
 
-// run goes through races side by side. Those without a rival become rows that say why.
-func (b *bench) run(ctx context.Context, title string, races []race) error {
+// run goes through races side by side, and profiles those that miss their goal, in real time if that is wanted and
+// permitted. Races without a rival become rows that say why.
+func (b *bench) run(ctx context.Context, title string, races []race) (err error) {
 	fmt.Println(title)
 	var list []contest.Contest
 	pids := []int{}
@@ -41,9 +42,18 @@ func (b *bench) run(ctx context.Context, title string, races []race) error {
 			pids = append(pids, r.rival.PID())
 		}
 	}
-	rows, err := b.turns(ctx, list, pids)
-	if err != nil {
-		return err
+	if b.o.realtime {
+		all := append([]int{os.Getpid()}, pids...)
+		if err := contest.Realtime(all...); err != nil {
+			fmt.Println("not in real time:", err)
+		}
+		defer func() { err = errors.Join(err, contest.Ordinary(all...)) }()
+	}
+	var rows []contest.Row
+	if len(list) > 0 {
+		if rows, err = contest.Run(ctx, os.Stdout, list, b.o.rounds, pids...); err != nil {
+			return err
+		}
 	}
 	for _, r := range races {
 		if r.why != nil {
@@ -59,26 +69,12 @@ func (b *bench) run(ctx context.Context, title string, races []race) error {
 		if err != nil {
 			return fmt.Errorf("profile of %s: %w", r.Name, err)
 		}
-		if t.Title = "where the time goes: " + t.Title; !slices.ContainsFunc(b.missed, func(o *report.Table) bool { return o.Title == t.Title }) {
+		t.Title = "where the time goes: " + t.Title
+		if !slices.ContainsFunc(b.missed, func(o *report.Table) bool { return o.Title == t.Title }) {
 			b.missed = append(b.missed, t)
 		}
 	}
 	return nil
-}
-
-// turns runs contests in real time, if that is wanted and permitted.
-func (b *bench) turns(ctx context.Context, list []contest.Contest, rivals []int) (rows []contest.Row, err error) {
-	if len(list) == 0 {
-		return nil, nil
-	}
-	if b.o.realtime {
-		all := append([]int{os.Getpid()}, rivals...)
-		if err := contest.Realtime(all...); err != nil {
-			fmt.Println("not in real time:", err)
-		}
-		defer func() { err = errors.Join(err, contest.Ordinary(all...)) }()
-	}
-	return contest.Run(ctx, os.Stdout, list, b.o.rounds, rivals...)
 }
 
 func (b *bench) close() (err error) {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sugarme/gotch"
 	"golang.org/x/sys/cpu"
 )
 
@@ -16,12 +17,12 @@ func onAMX(goal float64) string {
 	return "goal set on AMX, absent here"
 }
 
-// torchDType is the dtype that PyTorch is fast in: bf16 where the CPU multiplies it.
-func torchDType() string {
+// fastType is the dtype that dense products are fast in: bf16 where the CPU multiplies it. torch is PyTorch's name of it.
+func fastType() (dtype gotch.DType, torch string) {
 	if cpu.X86.HasAVX512BF16 || cpu.X86.HasAMXBF16 {
-		return "bfloat16"
+		return gotch.BFloat16, "bfloat16"
 	}
-	return "float32"
+	return gotch.Float, "float32"
 }
 
 func have(b bool) string {

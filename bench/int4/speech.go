@@ -26,7 +26,8 @@ func speeches(ctx context.Context, b *bench) error {
 }
 
 func (b *bench) speech(ctx context.Context, size string) error {
-	us, err := tts.Open(b.packed(size), tts.Options{DType: gotch.BFloat16, CodecDType: gotch.BFloat16, Steppers: talker.StepperOptions{Threads: b.o.threads}})
+	fast, dtype := fastType()
+	us, err := tts.Open(b.packed(size), tts.Options{DType: gotch.BFloat16, CodecDType: fast, Steppers: talker.StepperOptions{Threads: b.o.threads}})
 	if err != nil {
 		return fmt.Errorf("%w (make bench-int4 makes the models)", err)
 	}
@@ -48,7 +49,6 @@ func (b *bench) speech(ctx context.Context, size string) error {
 		return err
 	}
 	vox := b.peer(ctx, "vox.py", "--model", b.voxModel(size))
-	dtype := torchDType()
 	torch := b.torch(ctx, size, dtype)
 	name := fmt.Sprintf("whole speech %s, %.1f s of it, real-time factor", size, 0.08*float64(b.o.frames))
 	profile := func(float64) (*report.Table, error) {

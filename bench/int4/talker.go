@@ -75,6 +75,7 @@ func (b *bench) talker(ctx context.Context, size string) error {
 // speaker opens a packed checkpoint.
 func (b *bench) speaker(size string, o measure.Options) (*measure.Decoder, error) {
 	o.Model, o.DType, o.Text, o.Voice, o.Language = b.packed(size), gotch.BFloat16, max(o.Text, 1), "", ""
+	o.Codec, _ = fastType()
 	o.Steppers = talker.StepperOptions{Threads: b.o.threads}
 	d, err := measure.Open(o)
 	if err != nil {

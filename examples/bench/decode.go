@@ -15,7 +15,6 @@ import (
 	"github.com/qakd/qakd/pkg/measure"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/report"
-	"github.com/qakd/qakd/pkg/stage"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/sugarme/gotch"
 )
@@ -45,9 +44,9 @@ type decoding struct {
 
 // form is a way to hold a checkpoint's weights.
 type form struct {
-	name  string
-	dtype gotch.DType
-	dense bool
+	name         string
+	dtype, codec gotch.DType
+	dense        bool
 }
 
 // forms of the checkpoint in dir: packed as it is, if it is, and dense in bf16 and float32.
@@ -58,17 +57,19 @@ func forms(dir string) ([]form, error) {
 	}
 	var list []form
 	if kind == "packed" {
-		list = append(list, form{"packed", gotch.BFloat16, false})
+		list = append(list, form{"packed, codec f32", gotch.BFloat16, gotch.Float, false})
 	}
-	return append(list, form{"dense bf16", gotch.BFloat16, true}, form{"dense f32", gotch.Float, true}), nil
+	return append(list, form{"dense bf16", gotch.BFloat16, gotch.BFloat16, true}, form{"dense f32", gotch.Float, gotch.Float, true}), nil
 }
 
 // decode measures all forms, one after the other.
-func decode(ctx context.Context, o options, e stage.Experiment) error {
-	if _, err := e.Setup(); err != nil {
-		return err
+func decode(ctx context.Context, o options) error {
+	if o.threads > 0 {
+		if err := tensor.SetThreads(o.threads); err != nil {
+			return err
+		}
 	}
-	d := &decoding{Model: e.Model, Threads: tensor.Threads()}
+	d := &decoding{Model: o.Model, Threads: tensor.Threads()}
 	if d.Model == "" {
 		var err error
 		if d.Model, err = demo.TeacherDir(); err != nil {
@@ -102,7 +103,7 @@ func decode(ctx context.Context, o options, e stage.Experiment) error {
 func (d *decoding) form(ctx context.Context, o options, f form) (*decoded, error) {
 	watched := memory.ResetPeak() == nil
 	us, err := measure.Open(measure.Options{
-		Model: d.Model, DType: f.dtype, Dense: f.dense, Steppers: talker.StepperOptions{Threads: d.Threads},
+		Model: d.Model, DType: f.dtype, Codec: f.codec, Dense: f.dense, Steppers: talker.StepperOptions{Threads: d.Threads},
 		Text: o.text, Frames: o.frames + 1, Chunk: min(o.chunk, o.frames),
 	})
 	if err != nil {

@@ -5,7 +5,7 @@
 //
 // -decode: tokens a second of prompt and speech, milliseconds a frame in talker, code predictor and codec, the time to the
 // first packet of sound, what is read from memory and how fast, and peak memory; of a packed checkpoint, and of the same
-// one dense in bf16 and float32. Without -model it is the demo's teacher.
+// one dense in bf16 and float32. Without -model it is the demo's teacher; experiments have no part in it.
 //
 // -train: time and memory of one update of a distillation, split into its parts, beside the estimate of -dry-run.
 // Utterances are random codes of the length asked for, since speed depends on nothing else; so it needs no data, and
@@ -31,6 +31,7 @@ type options struct {
 	experiment.Flags
 	train, decode, compare            bool
 	steps, batch, frames, text, chunk int
+	threads                           int // of decoding; 0 is libtorch's choice
 }
 
 func (o options) validate() error {
@@ -60,6 +61,7 @@ func main() {
 	fs.IntVar(&o.batch, "batch", 1, "utterances of an update")
 	fs.IntVar(&o.frames, "frames", 128, "frames of an utterance")
 	fs.IntVar(&o.text, "text", 32, "text tokens of an utterance")
+	fs.IntVar(&o.threads, "threads", 0, "threads of decoding; 0 for libtorch's choice")
 	fs.IntVar(&o.chunk, "chunk", 25, "frames that the codec decodes at once")
 	os.Exit(experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return run(ctx, o) }))
 }
@@ -68,15 +70,15 @@ func run(ctx context.Context, o options) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
+	if o.decode {
+		return decode(ctx, o)
+	}
 	e, resolved, err := stage.Resolve(o.Flags)
 	if err != nil {
 		return err
 	}
 	if o.DryRun {
 		return stage.PrintValues(os.Stdout, resolved, o.JSON)
-	}
-	if o.decode {
-		return decode(ctx, o, e)
 	}
 	w, err := newWork(e, o)
 	if err != nil {

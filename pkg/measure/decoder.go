@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Model    string
 	DType    gotch.DType           // of float parameters and activations; the zero value means float32
+	Codec    gotch.DType           // of the codec; the zero value means DType
 	Steppers talker.StepperOptions // whose threads are 0 for as many as libtorch's
 	Dense    bool                  // packed layers become dense matrices of DType
 	Text     int                   // tokens of the prompt's text
@@ -83,9 +84,12 @@ func Open(o Options) (d *Decoder, err error) {
 		return nil, err
 	}
 	if !o.Silent {
+		if o.Codec == (Options{}).Codec {
+			o.Codec = o.DType
+		}
 		dir := filepath.Join(o.Model, "speech_tokenizer")
 		if _, err := os.Stat(dir); err == nil {
-			if d.Codec, err = codec.Load(dir, codec.Options{DType: o.DType, Parts: codec.DecoderOnly}); err != nil {
+			if d.Codec, err = codec.Load(dir, codec.Options{DType: o.Codec, Parts: codec.DecoderOnly}); err != nil {
 				return nil, err
 			}
 		}
