@@ -65,7 +65,10 @@ func round(ctx context.Context, o options, us *ours, them *rival, i int) (a, b t
 }
 
 func least(a, b times) times {
-	return times{b.Rows, min(a.Prefill, b.Prefill), min(a.Talker, b.Talker), min(a.Predictor, b.Predictor), min(a.Codec, b.Codec)}
+	return times{
+		Rows: b.Rows, Prefill: min(a.Prefill, b.Prefill), Talker: min(a.Talker, b.Talker),
+		Predictor: min(a.Predictor, b.Predictor), Codec: min(a.Codec, b.Codec),
+	}
 }
 
 func (r result) rows() []contest.Row {
