@@ -115,7 +115,9 @@ func TestOperations(t *testing.T) {
 		} {
 			got := floats(t, c.got)
 			// gelu(-2) is the small difference of two numbers of size 1, whose last bits depend on the CPU.
-			near := func(a, b float32) bool { return a == b || math.Abs(float64(a-b)) <= 1e-6*math.Max(math.Abs(float64(b)), 1) }
+			near := func(a, b float32) bool {
+				return a == b || math.Abs(float64(a-b)) <= 1e-6*math.Max(math.Abs(float64(b)), 1)
+			}
 			if !slices.EqualFunc(got, c.want, near) {
 				t.Errorf("%s is %v, want %v", c.name, got, c.want)
 			}
