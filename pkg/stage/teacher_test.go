@@ -49,17 +49,20 @@ func distilled(t *testing.T, dir string, packed bool, sets ...string) []float64 
 // bit; and everything that saves memory works together, to the packed checkpoint.
 func TestCachedTeacher(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs the pipeline five times")
+		t.Skip("runs the pipeline six times")
 	}
 	live := distilled(t, t.TempDir(), false)
-	exact := distilled(t, t.TempDir(), false, "distill.cache.keep=exact")
+	// Hidden states are kept in bf16, which is enough to turn the sign of some of AdamW's first updates; logits are exact.
+	logits := []string{"distill.hidden=0", "distill.cache.hidden=false"}
+	alone := distilled(t, t.TempDir(), false, logits...)
+	exact := distilled(t, t.TempDir(), false, append(logits, "distill.cache.keep=exact")...)
 	dir := t.TempDir()
 	tops := []string{"distill.cache.keep=top", "teacher.dtype=bfloat16", "train.gradient_checkpointing=true",
 		"quant.masters=bfloat16", "train.optim.weights=stochastic", "train.optim.state_bits=8"}
 	top := distilled(t, dir, true, tops...)
 	for i, want := range live {
-		if d := math.Abs(exact[i]-want) / want; d > 1e-3 {
-			t.Errorf("step %d: loss %v from the exact cache, %v from the teacher", i+1, exact[i], want)
+		if d := math.Abs(exact[i]-alone[i]) / alone[i]; d > 1e-5 {
+			t.Errorf("step %d: loss %v from the exact cache, %v from the teacher", i+1, exact[i], alone[i])
 		}
 		if d := math.Abs(top[i]-want) / want; d > 0.1 || d == 0 {
 			t.Errorf("step %d: loss %v from a bf16 teacher's top classes, %v from the teacher", i+1, top[i], want)
