@@ -27,6 +27,7 @@ import warnings
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 warnings.filterwarnings("ignore")
+os.environ["MSLK_PYTHON_ONLY"] = "1"  # torchao takes mslk where it is, whose kernels are for GPUs
 
 import torch
 import torchao

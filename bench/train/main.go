@@ -31,10 +31,10 @@ type options struct {
 	compiled, realtime bool
 }
 
-// parts are the sets of rows.
+// parts are the sets of rows; rival is the other side of all rows of a set.
 var parts = []struct {
 	name string
-	list func(ctx context.Context, o options) (list []race, done func() error, err error)
+	list func(ctx context.Context, o options) (list []race, rival *contest.Rival, done func() error, err error)
 }{{"optim", optimizers}, {"step", steps}}
 
 func main() {
@@ -85,11 +85,11 @@ func all(ctx context.Context, o options) (rows []contest.Row, missed []*report.T
 		if !slices.Contains(wanted, p.name) {
 			continue
 		}
-		list, done, err := p.list(ctx, o)
+		list, rival, done, err := p.list(ctx, o)
 		var r []contest.Row
 		var t []*report.Table
 		if err == nil {
-			r, err = contest.Run(ctx, os.Stdout, contests(list), o.rounds)
+			r, err = contest.Run(ctx, os.Stdout, contests(list), o.rounds, rival.PID())
 		}
 		if err == nil {
 			t, err = profiles(ctx, list, r)

@@ -28,17 +28,17 @@ type shelf struct {
 }
 
 // optimizers are the races of AdamW steps; done frees what they use and must be called in any case.
-func optimizers(ctx context.Context, o options) (list []race, done func() error, err error) {
+func optimizers(ctx context.Context, o options) (list []race, them *contest.Rival, done func() error, err error) {
 	s := &shelf{}
 	done = func() error { s.close(); return nil }
 	if err := s.fill(o.params, matrices); err != nil {
-		return nil, done, err
+		return nil, nil, done, err
 	}
 	var hello struct{ Torch, Bitsandbytes string }
-	them, err := contest.Start(ctx, o.threads, &hello, o.python, filepath.Join(o.peers, "optim.py"),
+	them, err = contest.Start(ctx, o.threads, &hello, o.python, filepath.Join(o.peers, "optim.py"),
 		"--threads", fmt.Sprint(o.threads), "--params", fmt.Sprint(o.params), "--matrices", fmt.Sprint(matrices), "--columns", fmt.Sprint(columns))
 	if err != nil {
-		return nil, done, fmt.Errorf("%w (make bench-train sets it up)", err)
+		return nil, nil, done, fmt.Errorf("%w (make bench-train sets it up)", err)
 	}
 	done = func() error { s.close(); return them.Close() }
 	fmt.Printf("optimizers: torch %s, bitsandbytes %s\n", hello.Torch, hello.Bitsandbytes)
@@ -75,7 +75,7 @@ func optimizers(ctx context.Context, o options) (list []race, done func() error,
 			o.profile(what+"8-bit states", coded, codedStep)},
 		{contest.Contest{Name: what + "8-bit states: torch fused, f32 states", Goal: 1 / 1.3, Ours: apply(s.coded), Rival: rival("fused")},
 			o.profile(what+"8-bit states", coded, codedStep)},
-	}, done, nil
+	}, them, done, nil
 }
 
 // timed is the time of one call.

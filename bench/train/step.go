@@ -126,12 +126,12 @@ func (g *garage) close() error {
 }
 
 // steps are the races of forward and backward passes; done frees what they use and must be called in any case.
-func steps(ctx context.Context, o options) (list []race, done func() error, err error) {
+func steps(ctx context.Context, o options) (list []race, rival *contest.Rival, done func() error, err error) {
 	g := &garage{shape: reference, models: map[variant]*model{}, lessons: map[teaching]*lesson{}}
 	var hello struct{ Torch, Torchao string }
 	args := append([]string{filepath.Join(o.peers, "steps.py"), "--threads", fmt.Sprint(o.threads)}, g.shape.flags()...)
 	if g.them, err = contest.Start(ctx, o.threads, &hello, o.python, args...); err != nil {
-		return nil, g.close, errors.Join(err, errors.New("make bench-train sets the rival up"))
+		return nil, nil, g.close, errors.Join(err, errors.New("make bench-train sets the rival up"))
 	}
 	fmt.Printf("steps: torch %s, torchao %s; our kernels %s\n", hello.Torch, hello.Torchao, tensor.QuantKernels())
 	if o.realtime {
@@ -139,7 +139,7 @@ func steps(ctx context.Context, o options) (list []race, done func() error, err 
 			fmt.Println("not in real time:", err)
 		}
 	}
-	return g.races(o.compiled), g.close, nil
+	return g.races(o.compiled), g.them, g.close, nil
 }
 
 // races are the rows of the table.
