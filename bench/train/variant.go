@@ -30,6 +30,11 @@ const (
 // taught tells whether a teacher runs in each step.
 func (v variant) taught() bool { return v.lesson == withF32 || v.lesson == withBF16 }
 
+// bf16 tells whether some product of a step has bf16 factors.
+func (v variant) bf16() bool {
+	return v.dtype == gotch.BFloat16 || v.bf16Back || v.lesson == withBF16
+}
+
 // config of the fake quantization; nil for a float step.
 func (v variant) config() *qat.Config {
 	if v.group == 0 {
