@@ -23,7 +23,7 @@ func packedCodes(layer string, sch Scheme, codes []byte) (ckpt.Tensor, error) {
 		q[i] = int16(int32(u) + sch.Weight.QMin())
 	}
 	words, err := quant.PackCodes(q, sch.Out, sch.In, sch.Weight)
-	return ckpt.Tensor{Name: layer + codesSuffix, DType: "I32", Shape: codesShape(sch), Data: intBytes(words)}, err
+	return ckpt.Tensor{Name: layer + codesSuffix, DType: "I32", Shape: codesShape(sch), Data: bytesOf(words)}, err
 }
 
 // extras are the tensors of codes and folds that the metadata promise.
@@ -48,7 +48,7 @@ func (r *Result) readExtras(src *ckpt.Reader, m fileMeta) error {
 			return err
 		}
 		sch := r.Schemes[layer]
-		q, err := quant.UnpackCodes(intsOf(data), sch.Out, sch.In, sch.Weight)
+		q, err := quant.UnpackCodes(numbersOf[int32](data), sch.Out, sch.In, sch.Weight)
 		if err != nil {
 			return fmt.Errorf("%s: %w", layer, err)
 		}
@@ -63,7 +63,7 @@ func (r *Result) readExtras(src *ckpt.Reader, m fileMeta) error {
 		if err != nil {
 			return err
 		}
-		r.Folds[fold] = floatsOf(data)
+		r.Folds[fold] = numbersOf[float32](data)
 		for k, s := range r.Folds[fold] {
 			if !(s > 0) || s-s != 0 {
 				return fmt.Errorf("%s: scale of channel %d is %v, want a positive number", fold, k, s)

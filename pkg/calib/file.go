@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/qakd/qakd/pkg/ckpt"
@@ -56,7 +55,7 @@ func (r *Result) Save(path string, from Origin) error {
 			head.Folds = map[string]int{}
 		}
 		head.Folds[fold] = len(r.Folds[fold])
-		tensors = append(tensors, ckpt.Tensor{Name: fold + foldSuffix, DType: "F32", Shape: []int64{int64(len(r.Folds[fold]))}, Data: floatBytes(r.Folds[fold])})
+		tensors = append(tensors, ckpt.Tensor{Name: fold + foldSuffix, DType: "F32", Shape: []int64{int64(len(r.Folds[fold]))}, Data: bytesOf(r.Folds[fold])})
 	}
 	for _, layer := range head.Coded {
 		t, err := packedCodes(layer, r.Schemes[layer], r.Codes[layer])
@@ -71,12 +70,12 @@ func (r *Result) Save(path string, from Origin) error {
 	}
 	for _, layer := range slices.Sorted(maps.Keys(r.Weights)) {
 		p := r.Weights[layer]
-		tensors = append(tensors, ckpt.Tensor{Name: layer + scaleSuffix, DType: "F32", Shape: []int64{p.Rows, p.Groups}, Data: floatBytes(p.Scale)})
+		tensors = append(tensors, ckpt.Tensor{Name: layer + scaleSuffix, DType: "F32", Shape: []int64{p.Rows, p.Groups}, Data: bytesOf(p.Scale)})
 		if p.ZeroPoint != nil {
-			tensors = append(tensors, ckpt.Tensor{Name: layer + zeroSuffix, DType: "I32", Shape: []int64{p.Rows, p.Groups}, Data: intBytes(p.ZeroPoint)})
+			tensors = append(tensors, ckpt.Tensor{Name: layer + zeroSuffix, DType: "I32", Shape: []int64{p.Rows, p.Groups}, Data: bytesOf(p.ZeroPoint)})
 		}
 		if in, ok := r.Inputs[layer]; ok {
-			tensors = append(tensors, ckpt.Tensor{Name: layer + inputSuffix, DType: "F32", Shape: []int64{1}, Data: floatBytes([]float32{in})})
+			tensors = append(tensors, ckpt.Tensor{Name: layer + inputSuffix, DType: "F32", Shape: []int64{1}, Data: bytesOf([]float32{in})})
 		}
 	}
 	return ckpt.Write(path, tensors, map[string]string{metaKey: string(meta)})
@@ -164,12 +163,12 @@ func (r *Result) readLayer(src *ckpt.Reader, layer string, sch Scheme) error {
 	if err != nil {
 		return err
 	}
-	p := quant.QParams{Rows: info.Shape[0], Groups: info.Shape[1], Scale: floatsOf(data)}
+	p := quant.QParams{Rows: info.Shape[0], Groups: info.Shape[1], Scale: numbersOf[float32](data)}
 	if !sch.Weight.Symmetric {
 		if _, data, err = src.Bytes(layer + zeroSuffix); err != nil {
 			return err
 		}
-		p.ZeroPoint = intsOf(data)
+		p.ZeroPoint = numbersOf[int32](data)
 	}
 	if err := p.Validate(sch.Weight, sch.Out, sch.In); err != nil {
 		return err
@@ -181,7 +180,7 @@ func (r *Result) readLayer(src *ckpt.Reader, layer string, sch Scheme) error {
 	if _, data, err = src.Bytes(layer + inputSuffix); err != nil {
 		return err
 	}
-	in := floatsOf(data)[0]
+	in := numbersOf[float32](data)[0]
 	if !quant.OnGrid(in) {
 		return fmt.Errorf("input scale %v is not on the scale grid", in)
 	}
@@ -189,34 +188,24 @@ func (r *Result) readLayer(src *ckpt.Reader, layer string, sch Scheme) error {
 	return nil
 }
 
-func floatBytes(v []float32) []byte {
-	out := make([]byte, 0, 4*len(v))
-	for _, x := range v {
-		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(x))
+// number is an element of a tensor of a file; bytesOf and numbersOf are between numbers and its little-endian bytes.
+type number interface {
+	float32 | float64 | int32 | int64
+}
+
+func bytesOf[T number](v []T) []byte {
+	out, err := binary.Append(make([]byte, 0, binary.Size(v)), binary.LittleEndian, v)
+	if err != nil {
+		panic(err) // unreachable: it fails for other types only
 	}
 	return out
 }
 
-func intBytes(v []int32) []byte {
-	out := make([]byte, 0, 4*len(v))
-	for _, x := range v {
-		out = binary.LittleEndian.AppendUint32(out, uint32(x))
-	}
-	return out
-}
-
-func floatsOf(b []byte) []float32 {
-	out := make([]float32, len(b)/4)
-	for i := range out {
-		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-	}
-	return out
-}
-
-func intsOf(b []byte) []int32 {
-	out := make([]int32, len(b)/4)
-	for i := range out {
-		out[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
+func numbersOf[T number](b []byte) []T {
+	var one T
+	out := make([]T, len(b)/binary.Size(one))
+	if _, err := binary.Decode(b, binary.LittleEndian, out); err != nil {
+		panic(err) // unreachable: there are as many
 	}
 	return out
 }

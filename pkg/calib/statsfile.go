@@ -1,12 +1,10 @@
 package calib
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/ckpt"
@@ -73,11 +71,11 @@ func (s *Statistics) Save(path string, from Origin, cfg Config) error {
 		}
 		meta.Layers = append(meta.Layers, m)
 		tensors = append(tensors,
-			ckpt.Tensor{Name: l.Path + squaresSuffix, DType: "F64", Shape: []int64{l.In}, Data: wide(l.squares)},
-			ckpt.Tensor{Name: l.Path + sizesSuffix, DType: "F64", Shape: []int64{l.In}, Data: wide(l.sizes)},
-			ckpt.Tensor{Name: l.Path + lowSuffix, DType: "F32", Shape: []int64{l.In}, Data: floatBytes(l.low)},
-			ckpt.Tensor{Name: l.Path + highSuffix, DType: "F32", Shape: []int64{l.In}, Data: floatBytes(l.high)},
-			ckpt.Tensor{Name: l.Path + countsSuffix, DType: "I64", Shape: []int64{int64(len(h.counts))}, Data: longs(h.counts)})
+			ckpt.Tensor{Name: l.Path + squaresSuffix, DType: "F64", Shape: []int64{l.In}, Data: bytesOf(l.squares)},
+			ckpt.Tensor{Name: l.Path + sizesSuffix, DType: "F64", Shape: []int64{l.In}, Data: bytesOf(l.sizes)},
+			ckpt.Tensor{Name: l.Path + lowSuffix, DType: "F32", Shape: []int64{l.In}, Data: bytesOf(l.low)},
+			ckpt.Tensor{Name: l.Path + highSuffix, DType: "F32", Shape: []int64{l.In}, Data: bytesOf(l.high)},
+			ckpt.Tensor{Name: l.Path + countsSuffix, DType: "I64", Shape: []int64{int64(len(h.counts))}, Data: bytesOf(h.counts)})
 	}
 	text, err := json.Marshal(meta)
 	if err != nil {
@@ -163,24 +161,27 @@ func (s *Statistics) read(src *ckpt.Reader, meta statisticsMeta) error {
 		return err
 	}
 	for _, m := range meta.Layers {
+		var failed error
 		bytes := func(suffix string) []byte {
 			_, b, err := src.Bytes(m.Path + suffix)
-			if err != nil {
-				return nil // unreachable: checked above
-			}
+			failed = errors.Join(failed, err)
 			return b
 		}
 		l := &Layer{
-			Path: m.Path, In: m.In, Tokens: m.Tokens, Range: m.Range, Average: m.Average, squares: doubles(bytes(squaresSuffix)),
-			sizes: doubles(bytes(sizesSuffix)), low: floatsOf(bytes(lowSuffix)), high: floatsOf(bytes(highSuffix)),
-			Values: Histogram{exp: m.Exp, n: m.N, min: m.Min, max: m.Max},
+			Path: m.Path, In: m.In, Tokens: m.Tokens, Range: m.Range, Average: m.Average, squares: numbersOf[float64](bytes(squaresSuffix)),
+			sizes: numbersOf[float64](bytes(sizesSuffix)), low: numbersOf[float32](bytes(lowSuffix)), high: numbersOf[float32](bytes(highSuffix)),
+			Values: Histogram{exp: m.Exp, n: m.N, min: m.Min, max: m.Max, counts: numbersOf[int64](bytes(countsSuffix))},
 		}
-		for b := bytes(countsSuffix); len(b) > 0; b = b[8:] {
-			l.Values.counts = append(l.Values.counts, int64(binary.LittleEndian.Uint64(b)))
+		if failed != nil {
+			return failed
 		}
 		switch owner := s.byPath[m.Gram]; {
 		case m.Gram == m.Path:
-			sum, err := tensor.New(gotch.Float, []int64{m.In, m.In}, bytes(gramSuffix))
+			_, data, err := src.Bytes(m.Path + gramSuffix)
+			if err != nil {
+				return err
+			}
+			sum, err := tensor.New(gotch.Float, []int64{m.In, m.In}, data)
 			if err != nil {
 				return err
 			}
@@ -193,28 +194,4 @@ func (s *Statistics) read(src *ckpt.Reader, meta statisticsMeta) error {
 		s.Layers, s.byPath[m.Path] = append(s.Layers, l), l
 	}
 	return nil
-}
-
-func wide(v []float64) []byte {
-	out := make([]byte, 0, 8*len(v))
-	for _, x := range v {
-		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(x))
-	}
-	return out
-}
-
-func longs(v []int64) []byte {
-	out := make([]byte, 0, 8*len(v))
-	for _, x := range v {
-		out = binary.LittleEndian.AppendUint64(out, uint64(x))
-	}
-	return out
-}
-
-func doubles(b []byte) []float64 {
-	out := make([]float64, len(b)/8)
-	for i := range out {
-		out[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
-	}
-	return out
 }
