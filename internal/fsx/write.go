@@ -56,6 +56,24 @@ func CopyFile(dst, src string) error {
 	})
 }
 
+// Count calls f with a writer to w and says how many bytes f has written.
+func Count(w io.Writer, f func(io.Writer) error) (n int64, err error) {
+	c := &counter{w: w}
+	err = f(c)
+	return c.n, err
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
 // Explain names the file in err once and says "disk full" where the cause is
 // one: a bare "no space left on device" does not tell a user which file failed
 // or how much room is left. errors.Is(err, syscall.ENOSPC) keeps working.

@@ -169,23 +169,12 @@ func (t sized) writeData(w io.Writer) error {
 		_, err := w.Write(t.Data)
 		return err
 	}
-	c := &counter{w: w}
-	if err := t.Stream(c); err != nil {
+	n, err := fsx.Count(w, t.Stream)
+	if err != nil {
 		return err
 	}
-	if c.n != t.bytes {
-		return fmt.Errorf("stream wrote %d bytes, but %s %v takes %d", c.n, t.DType, t.Shape, t.bytes)
+	if n != t.bytes {
+		return fmt.Errorf("stream wrote %d bytes, but %s %v takes %d", n, t.DType, t.Shape, t.bytes)
 	}
 	return nil
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }

@@ -100,28 +100,20 @@ func padded(n int64) int64 { return (n + alignment - 1) / alignment * alignment 
 
 // write writes the data of exactly size bytes and the padding after it.
 func (t Tensor) write(w io.Writer, size int64) error {
-	c := &counter{w: w}
-	if t.Stream == nil {
-		if _, err := c.Write(t.Data); err != nil {
+	stream := t.Stream
+	if stream == nil {
+		stream = func(w io.Writer) error {
+			_, err := w.Write(t.Data)
 			return err
 		}
-	} else if err := t.Stream(c); err != nil {
+	}
+	n, err := fsx.Count(w, stream)
+	if err != nil {
 		return err
 	}
-	if c.n != size {
-		return fmt.Errorf("stream wrote %d bytes, but %v %v takes %d", c.n, t.Type, t.Shape, size)
+	if n != size {
+		return fmt.Errorf("stream wrote %d bytes, but %v %v takes %d", n, t.Type, t.Shape, size)
 	}
-	_, err := w.Write(make([]byte, padded(size)-size))
+	_, err = w.Write(make([]byte, padded(size)-size))
 	return err
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }
