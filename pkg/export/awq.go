@@ -71,10 +71,7 @@ func awqTensors(m *matrix) []ckpt.Tensor {
 	groups := m.k / m.group()
 	return []ckpt.Tensor{
 		wordTensor(m.path+".qweight", func() ([]int32, error) {
-			x, err := m.words()
-			if err == nil {
-				err = m.checkWords(x)
-			}
+			x, err := m.checkedWords()
 			if err != nil {
 				return nil, err
 			}

@@ -257,10 +257,7 @@ func values(t *ckpt.Tensor) ([]float32, error) {
 
 // writeBlocks writes a matrix some rows at a time.
 func writeBlocks(to io.Writer, m *matrix, kind gguf.Type) error {
-	words, err := m.words()
-	if err == nil {
-		err = m.checkWords(words)
-	}
+	words, err := m.checkedWords()
 	if err != nil {
 		return err
 	}

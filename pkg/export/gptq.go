@@ -73,10 +73,7 @@ func gptqTensors(m *matrix, less int32) []ckpt.Tensor {
 	groups := m.k / m.group()
 	return []ckpt.Tensor{
 		wordTensor(m.path+".qweight", func() ([]int32, error) {
-			x, err := m.words()
-			if err == nil {
-				err = m.checkWords(x)
-			}
+			x, err := m.checkedWords()
 			if err != nil {
 				return nil, err
 			}

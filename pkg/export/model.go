@@ -58,12 +58,16 @@ func (m *matrix) spread(p quant.QParams) quant.QParams {
 	return out
 }
 
-// checkWords refuses what cannot be the words of m.
-func (m *matrix) checkWords(words []int32) error {
-	if want := m.n * ((m.k + m.scheme.PerWord() - 1) / m.scheme.PerWord()); int64(len(words)) != want {
-		return fmt.Errorf("%v: %d words of codes, want %d", m, len(words), want)
+// checkedWords are the words of m, as many as it has.
+func (m *matrix) checkedWords() ([]int32, error) {
+	words, err := m.words()
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	if want := m.n * ((m.k + m.scheme.PerWord() - 1) / m.scheme.PerWord()); int64(len(words)) != want {
+		return nil, fmt.Errorf("%v: %d words of codes, want %d", m, len(words), want)
+	}
+	return words, nil
 }
 
 // dense is the dequantized matrix, [n, k] row by row.

@@ -49,10 +49,7 @@ func torchaoTensors(m *matrix) ([]ckpt.Tensor, error) {
 	groups, dtype := m.k/m.group(), torchaoDType(p)
 	return []ckpt.Tensor{
 		{Name: m.path + "._weight_qdata", DType: "I8", Shape: []int64{m.n, m.k / 2}, Stream: func(w io.Writer) error {
-			x, err := m.words()
-			if err == nil {
-				err = m.checkWords(x)
-			}
+			x, err := m.checkedWords()
 			if err != nil {
 				return err
 			}

@@ -34,12 +34,6 @@ func (e *Embedding) Keep(ids []int32) error {
 	return nil
 }
 
-// Has tells whether the table has a row for an id.
-func (k *Kept) Has(id int32) bool {
-	_, ok := k.row[int64(id)]
-	return ok
-}
-
 // Len is the number of ids that are kept.
 func (k *Kept) Len() int { return len(k.row) }
 

@@ -146,9 +146,19 @@ func (p *Packed) Path() string { return p.plan.Path }
 // Plan is how the layer is quantized.
 func (p *Packed) Plan() LayerPlan { return p.plan }
 
+// stored are the parameters that there are, without the bias.
+func (p *Packed) stored() (list []*nn.Param) {
+	for _, q := range []*nn.Param{p.Words, p.Scale, p.Shape, p.Zero, p.InputScale} {
+		if q != nil {
+			list = append(list, q)
+		}
+	}
+	return list
+}
+
 // Visit shows the parameters.
 func (p *Packed) Visit(v nn.Visitor) {
-	for _, q := range []*nn.Param{p.Words, p.Scale, p.Shape, p.Zero, p.InputScale, p.B} {
+	for _, q := range append(p.stored(), p.B) {
 		q.Visit(v)
 	}
 }

@@ -47,18 +47,7 @@ func packedTensors(s *nn.Slot) (list []ckpt.Tensor, done func(), err error) {
 			nn.Close(p)
 		}
 	}
-	for _, q := range []*nn.Param{p.Words, p.Scale, p.Shape, p.Zero, p.InputScale} {
-		if q == nil {
-			continue
-		}
-		t, err := nn.Stored(q, q.DType)
-		if err != nil {
-			done()
-			return nil, func() {}, err
-		}
-		list = append(list, t)
-	}
-	return list, done, nil
+	return storedParams(p.stored(), done)
 }
 
 // packedTable is packedTensors of an embedding.
@@ -75,7 +64,12 @@ func packedTable(e *nn.Embedding) (list []ckpt.Tensor, done func(), err error) {
 	default:
 		return nil, done, fmt.Errorf("qat: embedding %s is a %T, want a table of this package", e.Path, e.T)
 	}
-	for _, q := range p.stored() {
+	return storedParams(p.stored(), done)
+}
+
+// storedParams are the tensors of params, or after done an error.
+func storedParams(params []*nn.Param, done func()) (list []ckpt.Tensor, _ func(), err error) {
+	for _, q := range params {
 		t, err := nn.Stored(q, q.DType)
 		if err != nil {
 			done()
