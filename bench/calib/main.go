@@ -11,7 +11,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -85,5 +84,5 @@ func run(ctx context.Context, o options) (err error) {
 		}
 		rows = append(rows, row)
 	}
-	return errors.Join(contest.Write(o.out, rows), contest.Table(os.Stdout, "milliseconds, best of the rounds", rows))
+	return contest.Publish(o.out, os.Stdout, "milliseconds, best of the rounds", rows)
 }

@@ -126,6 +126,22 @@ func round3(v float64) float64 {
 	return math.Round(1000*v) / 1000
 }
 
+// Publish writes the rows to a file and shows them, and below them the tables of what missed its goal.
+func Publish(file string, w io.Writer, title string, rows []Row, missed ...*report.Table) error {
+	if err := Write(file, rows); err != nil {
+		return err
+	}
+	if err := Table(w, title, rows); err != nil {
+		return err
+	}
+	for _, t := range missed {
+		if err := t.Text(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Table shows the rows.
 func Table(w io.Writer, title string, rows []Row) error {
 	t := &report.Table{Title: title, Columns: []string{"", "ours", "rival", "ratio", "goal", "reached"}}

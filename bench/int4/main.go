@@ -93,16 +93,8 @@ func run(ctx context.Context, o options) (err error) {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
-	if err := contest.Write(o.out, b.rows); err != nil {
+	if err := contest.Publish(o.out, os.Stdout, "milliseconds, best of the rounds", b.rows, b.missed...); err != nil {
 		return err
-	}
-	if err := contest.Table(os.Stdout, "milliseconds, best of the rounds", b.rows); err != nil {
-		return err
-	}
-	for _, t := range b.missed {
-		if err := t.Text(os.Stdout); err != nil {
-			return err
-		}
 	}
 	fmt.Println(contest.Machine(o.threads))
 	return nil

@@ -77,10 +77,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	rows := best.rows()
-	if err := contest.Write(o.out, rows); err != nil {
-		return err
-	}
-	if err := contest.Table(os.Stdout, "milliseconds a frame (prefill: in all), best of the rounds", rows); err != nil {
+	if err := contest.Publish(o.out, os.Stdout, "milliseconds a frame (prefill: in all), best of the rounds", rows); err != nil {
 		return err
 	}
 	return us.profile(os.Stdout, rows)

@@ -64,18 +64,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := contest.Write(o.out, rows); err != nil {
-		return err
-	}
-	if err := contest.Table(os.Stdout, "milliseconds, best of the rounds", rows); err != nil {
-		return err
-	}
-	for _, t := range missed {
-		if err := t.Text(os.Stdout); err != nil {
-			return err
-		}
-	}
-	return nil
+	return contest.Publish(o.out, os.Stdout, "milliseconds, best of the rounds", rows, missed...)
 }
 
 // all runs one part after the other, and profiles what missed its goal.

@@ -67,11 +67,7 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 		return nil, err
 	}
 	defer stats.Close()
-	held, err := r.utterances(demo.Evaluation)
-	if err != nil {
-		return nil, err
-	}
-	probe, err := distill.NewProbe(ctx, r.Teacher, held, r.Experiment.Eval.Measure())
+	probe, err := r.probe(ctx, demo.Evaluation)
 	if err != nil {
 		return nil, err
 	}

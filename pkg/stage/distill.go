@@ -77,7 +77,7 @@ func (r *Run) trainStudent(ctx context.Context, student *talker.Model) (res trai
 	if err != nil {
 		return res, err
 	}
-	probe, err := r.selection(ctx)
+	probe, err := r.probe(ctx, demo.Selection)
 	if err != nil {
 		return res, err
 	}

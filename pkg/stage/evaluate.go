@@ -10,6 +10,7 @@ import (
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/ckpt"
+	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/eval"
@@ -113,22 +114,28 @@ func storedBits(dir string, plan *qat.Plan) (float64, error) {
 	return 8 * float64(size) / float64(max(plan.Params(), 1)), nil
 }
 
-func (r *Run) bench(ctx context.Context) (*eval.Bench, error) {
+// heldOut is what models speak to be measured, and how.
+func (r *Run) heldOut() (data.List, talker.Sampling, error) {
 	us, err := r.utterances(demo.Evaluation)
 	if err != nil {
-		return nil, err
+		return nil, talker.Sampling{}, err
 	}
 	sampling, err := talker.ReadSampling(r.source)
+	sampling.Seed = r.Experiment.Seed
+	return us, sampling, err
+}
+
+func (r *Run) bench(ctx context.Context) (*eval.Bench, error) {
+	us, sampling, err := r.heldOut()
 	if err != nil {
 		return nil, err
 	}
-	sampling.Seed = r.Experiment.Seed
 	return eval.NewBench(ctx, r.Teacher, us, sampling, r.Experiment.Eval)
 }
 
-// selection is a probe on the utterances that choose between students.
-func (r *Run) selection(ctx context.Context) (*distill.Probe, error) {
-	us, err := r.utterances(demo.Selection)
+// probe is one on the utterances of a part of the data: Selection chooses between students, Evaluation compares them.
+func (r *Run) probe(ctx context.Context, part demo.Split) (*distill.Probe, error) {
+	us, err := r.utterances(part)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +186,7 @@ func ruled(cfg qat.Config, rule quant.ScaleMethod) qat.Config {
 // betterRule is the scale rule for INT4 round-to-nearest with the lower KL on the selection utterances. It packs
 // nothing: fake-quantized weights have the same values.
 func (r *Run) betterRule(ctx context.Context, res *calib.Result) (quant.ScaleMethod, error) {
-	probe, err := r.selection(ctx)
+	probe, err := r.probe(ctx, demo.Selection)
 	if err != nil {
 		return 0, err
 	}

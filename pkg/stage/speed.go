@@ -3,7 +3,6 @@ package stage
 import (
 	"context"
 
-	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/eval"
 	"github.com/qakd/qakd/pkg/int4"
 	"github.com/qakd/qakd/pkg/report"
@@ -15,15 +14,10 @@ const speedFrames = 60
 
 // speeds are those of the teacher and of the packed student, each with the fastest kernels that it has on this machine.
 func (r *Run) speeds(ctx context.Context) ([]eval.Speed, error) {
-	us, err := r.utterances(demo.Evaluation)
+	us, sampling, err := r.heldOut()
 	if err != nil {
 		return nil, err
 	}
-	sampling, err := talker.ReadSampling(r.source)
-	if err != nil {
-		return nil, err
-	}
-	sampling.Seed = r.Experiment.Seed
 	packed, err := r.load(r.path(PackedDir))
 	if err != nil {
 		return nil, err
