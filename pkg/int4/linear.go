@@ -22,8 +22,10 @@ type Linear struct {
 	path    string
 	stored  []*nn.Param // the weight's tensors of a checkpoint, whose values are M's; see FromCheckpoint
 	kernels string
-	native  *native.Matrix
-	bias    *ts.Tensor // that native has a copy of
+
+	describing sync.Mutex // several goroutines may read one model
+	native     *native.Matrix
+	bias       *ts.Tensor // that native has a copy of
 }
 
 // NewLinear computes with m, which then belongs to it, and adds b, or nothing where b is nil. kernels is a name out of
@@ -164,6 +166,8 @@ func floats(c *nn.Context, t *ts.Tensor, n int64) []float32 {
 
 // described is the layer's matrix with its present bias.
 func (l *Linear) described() (*native.Matrix, error) {
+	l.describing.Lock()
+	defer l.describing.Unlock()
 	var bias *ts.Tensor
 	if l.B != nil {
 		bias = l.B.T

@@ -206,3 +206,33 @@ func TestNative(t *testing.T) {
 		}
 	}
 }
+
+// Several threads may compute with one model, from its first use on.
+func TestLinearIsShared(t *testing.T) {
+	cfg := qat.DefaultConfig()
+	cfg.Weight, cfg.Activation = scheme(32, true), dynamic
+	n := packedNet(t, cfg)
+	if _, _, err := Swap(n, SwapOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tensor.SetThreads(3); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tensor.SetThreads(1) })
+	x := gaussian(rand.New(rand.NewPCG(1, 2)), 4*128, 1)
+	ys := make([][]float32, 6)
+	err := tensor.Each(len(ys), func(i int) error {
+		return nn.Run(func(c *nn.Context) (err error) {
+			ys[i], err = tensor.Floats(n.g[0].Forward(c, c.FromFloats(x, 4, 128)))
+			return err
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, y := range ys {
+		if !sameBits(y, ys[0]) {
+			t.Errorf("use %d gives other bits", i)
+		}
+	}
+}
