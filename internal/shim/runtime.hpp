@@ -12,6 +12,20 @@
 static std::atomic<int> wanted{0};
 static thread_local int applied = 0, share = 0;  // share: of this thread alone, 0 for all
 
+// libtorch sets MKL's threads for the process, so that one OS thread would change how another's products are split, and with
+// that their last bits. MKL has a number of each OS thread as well, which goes before.
+static void mkl_threads(int n) {
+  static const auto set = reinterpret_cast<int (*)(int)>(dlsym(RTLD_DEFAULT, "MKL_Set_Num_Threads_Local"));
+  if (set) set(n);
+}
+
+// The first parallel loop on an OS thread takes over the number that any thread set last, once for the loops in libtorch
+// and once for those compiled here. first_loop has that behind it, so that it can't undo what is set afterwards.
+static void first_loop() {
+  (void)at::get_num_threads();
+  at::internal::lazy_init_num_threads();
+}
+
 extern "C" {
 int shim_seed(uint64_t seed, char **err) {
   return guard(err, [&] { at::manual_seed(seed); });
@@ -30,7 +44,9 @@ int shim_threads(void) { return at::get_num_threads(); }
 uintptr_t shim_enter(void) {
   int n = share ? share : wanted.load(std::memory_order_relaxed);
   if (applied != n && n) {
+    if (!applied) first_loop();
     at::set_num_threads(n);
+    mkl_threads(n);
     applied = n;
   }
   return shim_thread();
