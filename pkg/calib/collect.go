@@ -81,6 +81,8 @@ func (l *Layer) observer(cfg Config) Observer {
 		return &Percentile{P: cfg.Percentile, H: &l.Values}
 	case ObserveMSE:
 		return &MSE{H: &l.Values}
+	case ObserveEntropy:
+		return &Entropy{H: &l.Values}
 	}
 	return &l.Range
 }

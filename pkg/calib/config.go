@@ -18,12 +18,13 @@ const (
 	ObserveMovingAverage ObserverKind = "moving_average" // of the range of each batch
 	ObservePercentile    ObserverKind = "percentile"     // of |x|, from the histogram
 	ObserveMSE           ObserverKind = "mse"            // the clip range with the least squared error on the histogram
+	ObserveEntropy       ObserverKind = "entropy"        // the clip range with the least KL divergence of the histogram's codes
 )
 
 // UnmarshalText accepts the words above; another is an error that lists them.
 func (k *ObserverKind) UnmarshalText(b []byte) error { return choose("observer", k, b, observerKinds) }
 
-var observerKinds = []ObserverKind{ObserveMinMax, ObserveMovingAverage, ObservePercentile, ObserveMSE}
+var observerKinds = []ObserverKind{ObserveMinMax, ObserveMovingAverage, ObservePercentile, ObserveMSE, ObserveEntropy}
 
 // WeightMethod names the rule for weight scales.
 type WeightMethod string

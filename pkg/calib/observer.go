@@ -29,6 +29,8 @@ func NewObserver(cfg Config) (Observer, error) {
 		return &Percentile{P: cfg.Percentile, H: new(Histogram)}, nil
 	case ObserveMSE:
 		return &MSE{H: new(Histogram)}, nil
+	case ObserveEntropy:
+		return &Entropy{H: new(Histogram)}, nil
 	}
 	return new(MinMax), nil
 }

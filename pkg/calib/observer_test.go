@@ -208,7 +208,7 @@ func TestMSEObserver(t *testing.T) {
 }
 
 func TestObserversRejectNaN(t *testing.T) {
-	for _, kind := range []calib.ObserverKind{calib.ObserveMinMax, calib.ObserveMovingAverage, calib.ObservePercentile, calib.ObserveMSE} {
+	for _, kind := range []calib.ObserverKind{calib.ObserveMinMax, calib.ObserveMovingAverage, calib.ObservePercentile, calib.ObserveMSE, calib.ObserveEntropy} {
 		cfg := calib.DefaultConfig()
 		cfg.Observer = kind
 		o, err := calib.NewObserver(cfg)
