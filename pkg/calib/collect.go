@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/qakd/qakd/pkg/nn"
@@ -23,6 +24,7 @@ type Layer struct {
 	sizes   []float64 // sum of |x_k|
 	low     []float32 // the smallest and the largest x_k
 	high    []float32
+	again   *rescaled // seen once more, as a fold has it; nil unless CollectFolded was told of one
 }
 
 func newLayer(path string, in int64, cfg Config) *Layer {
@@ -50,7 +52,8 @@ func (l *Layer) Peak() []float32 {
 	return p
 }
 
-// folded is l as it would be with channel k divided by s[k]. Histogram and moving average, which do not tell, are empty.
+// folded is l as it would be with channel k divided by s[k]. Histogram and moving average, which do not tell, are those of
+// a second pass, or empty.
 func (l *Layer) folded(s []float32) *Layer {
 	f := &Layer{Path: l.Path, In: l.In, Tokens: l.Tokens, Gram: l.Gram}
 	f.Range.N = l.Range.N
@@ -59,6 +62,9 @@ func (l *Layer) folded(s []float32) *Layer {
 		f.sizes = append(f.sizes, l.sizes[k]/float64(v))
 		f.low, f.high = append(f.low, l.low[k]/v), append(f.high, l.high[k]/v)
 		f.Range.Min, f.Range.Max = min(f.Range.Min, f.low[k]), max(f.Range.Max, f.high[k])
+	}
+	if l.again != nil && slices.Equal(l.again.by, s) {
+		f.Values, f.Average = l.again.Values, l.again.Average
 	}
 	return f
 }

@@ -43,7 +43,9 @@
 // A [Fold] is a place where channels can be rescaled without changing the function: behind a norm, between v_proj and o_proj,
 // between up_proj and down_proj. Scales by AWQ (§3.2) or SmoothQuant (Xiao et al. 2022, §4) divide what is read and multiply
 // the columns that read it, before anything is quantized: [Result].Folds is to be applied first, and all other parameters are
-// those of the weights as they are then. Statistics are rescaled, not collected again. A gain stays a bfloat16 number.
+// those of the weights as they are then. Statistics are rescaled, not collected again, but for one case: static scales of
+// rescaled inputs by an observer of more than ranges, for which [CollectFolded] runs the model once more, the folds found
+// beforehand by [FitFolds]. A gain stays a bfloat16 number.
 //
 // [Preset] has the methods of the literature by their names. Any fold goes with any weight method.
 //
@@ -62,5 +64,6 @@
 // # Activation scales
 //
 // Dynamic schemes need none. A static scale is max |x| / qmax of the range that the configured observer answers with, on
-// the scale grid.
+// the scale grid: all of it ([MinMax]), its [MovingAverage] over batches, a [Percentile], the range of least squared error
+// ([MSE]) or of least KL divergence ([Entropy]).
 package calib

@@ -196,8 +196,8 @@ func (l *layer) fit(cfg Config) error {
 	if err != nil || l.Input.Mode != quant.StaticTensor {
 		return err
 	}
-	if l.columns != nil && cfg.Observer != ObserveMinMax {
-		return fmt.Errorf("fold %q with static activations and observer %q, want %q: only ranges are known of rescaled channels",
+	if l.columns != nil && cfg.Observer != ObserveMinMax && seen.Values.N() == 0 {
+		return fmt.Errorf("fold %q with static activations and observer %q: only ranges are known of rescaled channels: observe them by CollectFolded, or by %q",
 			cfg.Fold, cfg.Observer, ObserveMinMax)
 	}
 	in, err := seen.observer(cfg).QParams(l.Input)

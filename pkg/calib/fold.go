@@ -22,6 +22,7 @@ type Fold struct {
 	Gain    *nn.Param // [In], or nil
 	Writer  *nn.Slot  // whose row Row[k] is channel k of the readers; or nil
 	Row     []int64
+	Scale   []float32 // what Fit takes, where FitFolds has found it; nil: Fit finds it
 }
 
 // Folds are the places in a decoder: each norm before the layers that read it, up_proj before down_proj (the product with
@@ -118,6 +119,9 @@ func (f Fold) rows(scale []float32) []float32 {
 
 // fit finds the scale by the configured rule, of what the layers read and the weights of those that are targeted.
 func (f Fold) fit(stats *Statistics, schemes func(path string) (quant.WeightScheme, quant.ActivationScheme), cfg Config) ([]float32, error) {
+	if f.Scale != nil {
+		return f.Scale, nil
+	}
 	var seen *Layer
 	var readers []*nn.Slot
 	for _, r := range f.Readers {

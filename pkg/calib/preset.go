@@ -32,9 +32,16 @@ var presets = map[string]func(*Config){
 // Presets are the names that Preset knows.
 func Presets() []string { return slices.Sorted(maps.Keys(presets)) }
 
-// Preset is cfg with the method of that name: folds, weight method and weighting; the parameters of the methods stay. An
-// unknown name is an error that lists those that there are.
+// Preset is cfg with the method of that name: folds, weight method and weighting; the parameters of the methods stay. After
+// a slash, the name may have the observer of static activations, as in gptq/entropy. An unknown name is an error that lists
+// those that there are.
 func Preset(cfg Config, name string) (Config, error) {
+	name, observer, told := strings.Cut(name, "/")
+	if told {
+		if err := cfg.Observer.UnmarshalText([]byte(observer)); err != nil {
+			return cfg, err
+		}
+	}
 	set, ok := presets[name]
 	if !ok {
 		return cfg, fmt.Errorf("calib: method %q, want one of %s", name, strings.Join(Presets(), ", "))

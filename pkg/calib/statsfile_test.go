@@ -122,7 +122,7 @@ func TestOutlierChannels(t *testing.T) {
 	if _, err := calib.Fit(s, nn.Slots(m), asymmetric, cfg); err == nil || !strings.Contains(err.Error(), "no place for scales is known") {
 		t.Errorf("error %v without folds", err)
 	}
-	if _, err := calib.Fit(s, nn.Slots(m), w4a4, cfg, fold); err == nil || !strings.Contains(err.Error(), `static activations and observer "mse", want "min_max"`) {
+	if _, err := calib.Fit(s, nn.Slots(m), w4a4, cfg, fold); err == nil || !strings.Contains(err.Error(), `static activations and observer "mse": only ranges are known of rescaled channels`) {
 		t.Errorf("error %v of static activations", err)
 	}
 }

@@ -65,7 +65,7 @@ func (r *Run) fit(ctx context.Context, us []data.Utterance, from calib.Origin) (
 		return nil, err
 	}
 	defer stats.Close()
-	return calib.Fit(stats, slots, plan.Scheme, r.Experiment.Calib, folds(r.Teacher)...)
+	return r.fitted(ctx, stats, slots, us, plan, r.Experiment.Calib)
 }
 
 // statistics are those of the teacher's inputs over us: read, where <run>/statistics.safetensors has them, else collected and

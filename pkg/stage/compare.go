@@ -78,7 +78,7 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 			return nil, err
 		}
 		began := time.Now()
-		res, err := calib.Fit(stats, slots, plan.Scheme, configs[i], folds(r.Teacher)...)
+		res, err := r.fitted(ctx, stats, slots, us, plan, configs[i])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

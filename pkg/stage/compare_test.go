@@ -117,3 +117,28 @@ func TestCompareMethods(t *testing.T) {
 		t.Errorf("the student that was written has KL %g, the one that was compared %g", kl, best.KL)
 	}
 }
+
+// Static scales of inputs whose channels are rescaled come from a second pass: with them, folds help as without, and the
+// observers differ.
+func TestCompareStaticObservers(t *testing.T) {
+	r, err := open(t, t.TempDir(), false, append(slices.Clone(small), "quant.activation.mode=static_tensor", "teacher.outliers=30", "calib.fold_points=2", "eval.utterances=4"))
+	must(t, err)
+	if _, err := r.Student(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Compare(context.Background(), []string{"awq/most"}); err == nil || !strings.Contains(err.Error(), `observer "most", want one of min_max, moving_average`) {
+		t.Errorf("error of an unknown observer: %v", err)
+	}
+	c, err := r.Compare(context.Background(), []string{"rtn/min_max", "awq/min_max", "awq/mse"})
+	must(t, err)
+	rounded, awq := c.Rows[0].KL, c.Rows[1:]
+	for i, row := range awq {
+		t.Logf("%s: KL %.4g", row.Method, row.KL)
+		if row.KL > 0.8*rounded {
+			t.Errorf("KL %g by %s, %g by rounding", row.KL, row.Method, rounded)
+		}
+		if i > 0 && row.KL == awq[0].KL {
+			t.Errorf("KL %g by %s as by %s", row.KL, row.Method, awq[0].Method)
+		}
+	}
+}
