@@ -49,7 +49,7 @@ func opening(ctx context.Context, b *bench) error {
 		}
 		return t, nil
 	}
-	vox, gg := b.peer(ctx, "vox.py", "--model", b.voxModel(size)), b.peer(ctx, "llama.py")
+	vox, gg := b.peer(ctx, "vox_tts.py", "--model", b.voxModel(size)), b.peer(ctx, "llama.py")
 	path, why := b.rivalModel(ctx, gg, talkerShape(size))
 	name := "open the packed " + size + ", warm, to the first product"
 	loads := gg.time(task{"stage": "load", "path": path})

@@ -33,7 +33,7 @@ func (b *bench) speech(ctx context.Context, size string) error {
 	}
 	defer us.Close()
 	sampling := us.Sampling
-	sampling.MinNewTokens, sampling.MaxNewTokens = b.o.frames, b.o.frames
+	sampling.MinNewTokens, sampling.MaxNewTokens = b.o.frames, b.o.frames+1
 	line := tts.Line{ID: "bench", Text: text, Speaker: voice, Language: language}
 	var last tts.Timing
 	ours := func(ctx context.Context) (float64, error) {
@@ -48,7 +48,7 @@ func (b *bench) speech(ctx context.Context, size string) error {
 	if err != nil {
 		return err
 	}
-	vox := b.peer(ctx, "vox.py", "--model", b.voxModel(size))
+	vox := b.peer(ctx, "vox_tts.py", "--model", b.voxModel(size))
 	torch := b.torch(ctx, size, dtype)
 	name := fmt.Sprintf("whole speech %s, %.1f s of it, real-time factor", size, 0.08*float64(b.o.frames))
 	profile := func(float64) (*report.Table, error) {

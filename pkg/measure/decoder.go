@@ -64,7 +64,7 @@ func Open(o Options) (d *Decoder, err error) {
 			d = nil
 		}
 	}()
-	d.Sampling.MinNewTokens, d.Sampling.MaxNewTokens = o.Frames, o.Frames
+	d.Sampling.MinNewTokens, d.Sampling.MaxNewTokens = o.Frames, o.Frames+1 // the last draw makes no frame
 	swap := func(m *talker.Model, dir string) (err error) {
 		if o.Dense || o.Steppers.Library {
 			return qat.FromCheckpoint(m, dir)

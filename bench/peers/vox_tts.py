@@ -1,6 +1,6 @@
 """vox-tts on the CPU as a rival of bench/int4.
 
-usage: vox.py --threads 2 --model F.tmod
+usage: vox_tts.py --threads 2 --model F.tmod
 
 It prints one JSON line, then answers each JSON line on stdin with one on stdout:
 
