@@ -198,7 +198,7 @@ func (c *collector) coverage(least int64) error {
 		}
 	}
 	if len(short) > 0 {
-		return fmt.Errorf("calib: %d of %d layers saw fewer than %d tokens: %s",
+		return fmt.Errorf("calib: %d of %d layers saw fewer than %d tokens: %s (raise calib.utterances, lower calib.min_tokens, or exclude them)",
 			len(short), len(c.stats.Layers), least, strings.Join(short, ", "))
 	}
 	return nil

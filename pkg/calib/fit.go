@@ -3,6 +3,7 @@ package calib
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -32,6 +33,24 @@ type Result struct {
 	Report  *Report
 }
 
+// NewResult is that of no layer.
+func NewResult(cfg Config) *Result {
+	return &Result{
+		Config: cfg, Schemes: map[string]Scheme{}, Weights: map[string]quant.QParams{}, Codes: map[string][]byte{},
+		Inputs: map[string]float32{}, Folds: map[string][]float32{}, Report: &Report{Percentile: cfg.Percentile},
+	}
+}
+
+// Add takes in what part has of other layers, behind its own. The configuration is the same.
+func (r *Result) Add(part *Result) {
+	maps.Copy(r.Schemes, part.Schemes)
+	maps.Copy(r.Weights, part.Weights)
+	maps.Copy(r.Codes, part.Codes)
+	maps.Copy(r.Inputs, part.Inputs)
+	maps.Copy(r.Folds, part.Folds)
+	r.Report.Rows = append(r.Report.Rows, part.Report.Rows...)
+}
+
 // Fit computes the parameters of slots, which hold float weights, from the statistics of the same layers. schemes says
 // how a path is quantized; a group size must divide the layer's width ([quant.WeightScheme.Fit] finds one that does).
 // folds are where channels can be rescaled, if the configuration says how; no weight is changed.
@@ -46,10 +65,7 @@ func Fit(stats *Statistics, slots []*nn.Slot, schemes func(path string) (quant.W
 	if err := stats.covers(slots, cfg); err != nil {
 		return nil, err
 	}
-	r := &Result{
-		Config: cfg, Schemes: map[string]Scheme{}, Weights: map[string]quant.QParams{}, Codes: map[string][]byte{},
-		Inputs: map[string]float32{}, Folds: map[string][]float32{}, Report: &Report{Percentile: cfg.Percentile},
-	}
+	r := NewResult(cfg)
 	layers, errs := make([]layer, len(slots)), make([]error, len(slots))
 	at := map[string]*layer{}
 	for i, s := range slots {

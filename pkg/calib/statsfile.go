@@ -12,9 +12,6 @@ import (
 	"github.com/sugarme/gotch"
 )
 
-// StatisticsName is the statistics' usual name in a run folder.
-const StatisticsName = "statistics.safetensors"
-
 const statisticsFormat = 1
 
 // Names of the tensors of a layer's statistics, after its path.

@@ -18,7 +18,7 @@ func TestStatisticsFile(t *testing.T) {
 	cfg.WeightMethod = calib.RoundGPTQ
 	s := collect(t, m, cfg, inputs(21, 2, 40), inputs(22, 2, 40))
 	defer s.Close()
-	path, from := filepath.Join(t.TempDir(), calib.StatisticsName), calib.Origin{Model: "m", Data: "d"}
+	path, from := filepath.Join(t.TempDir(), "statistics.safetensors"), calib.Origin{Model: "m", Data: "d"}
 	if err := s.Save(path, from, cfg); err != nil {
 		t.Fatal(err)
 	}

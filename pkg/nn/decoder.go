@@ -54,6 +54,11 @@ func (d *Decoder) Forward(c *Context, x, positions, mask *ts.Tensor, caches []*K
 	return d.Norm.Forward(c, x)
 }
 
+// Layer is block i of Forward alone: it maps x [B,T,H] to what the next block, or the final norm, reads.
+func (d *Decoder) Layer(c *Context, i int, x, positions, mask *ts.Tensor) *ts.Tensor {
+	return layer(c, d.Blocks[i], x, d.cfg.Rotary.Angles(c, positions, x.DType()), mask, nil)
+}
+
 // layer is b.Forward with temporaries that end with the block: outside a graph one block's activations exist at a time,
 // inside of one only those that the backward pass reads, and with c.Recompute none.
 func layer(c *Context, b *Block, x *ts.Tensor, rot Angles, mask *ts.Tensor, cache *KVCache) (y *ts.Tensor) {

@@ -6,14 +6,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"iter"
-	"slices"
 
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/demo"
-	"github.com/qakd/qakd/pkg/distill"
-	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
 )
@@ -55,71 +51,15 @@ func (r *Run) Calibrate(ctx context.Context) (*calib.Result, error) {
 
 // fit derives scales from statistics of the teacher's inputs.
 func (r *Run) fit(ctx context.Context, us []data.Utterance, from calib.Origin) (*calib.Result, error) {
-	plan, err := qat.NewPlan(r.Teacher, r.Experiment.Quant)
+	w, err := r.calibrator(us, from, r.Experiment.Calib)
 	if err != nil {
 		return nil, err
 	}
-	slots := plan.Slots(r.Teacher)
-	stats, err := r.statistics(ctx, slots, us, from, r.Experiment.Calib)
+	res, _, err := w.fit(ctx, r.Experiment.Calib, true)
 	if err != nil {
 		return nil, err
 	}
-	defer stats.Close()
-	return r.fitted(ctx, stats, slots, us, plan, r.Experiment.Calib)
-}
-
-// statistics are those of the teacher's inputs over us: read, where <run>/statistics.safetensors has them, else collected and
-// kept there.
-func (r *Run) statistics(ctx context.Context, slots []*nn.Slot, us []data.Utterance, from calib.Origin, cfg calib.Config) (*calib.Statistics, error) {
-	path := r.path(calib.StatisticsName)
-	if r.has(calib.StatisticsName) {
-		stats, err := calib.LoadStatistics(path, from, slots, cfg)
-		if err == nil {
-			r.logf("calibrate: %s is there", path)
-			return stats, nil
-		}
-		r.logf("calibrate: statistics are collected anew: %v", err)
-	}
-	if len(us) < cfg.Utterances {
-		return nil, fmt.Errorf("calib.utterances is %d, but the calibration data have %d", cfg.Utterances, len(us))
-	}
-	stats, err := calib.Collect(ctx, slots, batches(us, r.Experiment.Eval.Batch), r.watch, cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err := stats.Save(path, from, cfg); err != nil {
-		stats.Close()
-		return nil, err
-	}
-	return stats, nil
-}
-
-// watch runs the teacher over a batch: talker, heads and code predictor.
-func (r *Run) watch(p *calib.Pass, us []data.Utterance) error {
-	m := r.Teacher
-	b, err := distill.Collate(m.Config, us)
-	if err != nil {
-		return err
-	}
-	c := p.Context
-	x := m.Embed(c, b)
-	p.Keep(b.Mask, b.B, b.T)
-	hidden := m.Hidden(c, x, m.View(c, b), nil)
-	p.KeepAll()
-	m.CodecHead.Forward(c, m.Pick(c, hidden, b.TargetRows()))
-	codes := c.ToDevice(c.FromInts(b.FrameCodes(), int64(len(b.Frame)), int64(m.Config.Groups())), m.Device)
-	m.CodeLogits(c, m.Predict(c, m.Pick(c, hidden, b.ConditionRows()), codes))
-	return nil
-}
-
-func batches(us []data.Utterance, size int) iter.Seq2[[]data.Utterance, error] {
-	return func(yield func([]data.Utterance, error) bool) {
-		for part := range slices.Chunk(us, size) {
-			if !yield(part, nil) {
-				return
-			}
-		}
-	}
+	return res, w.walk.Clear(partResult)
 }
 
 // calibrated is a student with what calibration found: scales that moved between layers, parameters and codes of weights,

@@ -3,15 +3,14 @@ package stage
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/distill"
-	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/report"
 )
 
@@ -49,10 +48,6 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 		}
 	}
 	seen.Fold = calib.FoldAWQ // keeps all that any method wants to know
-	plan, err := qat.NewPlan(r.Teacher, r.Experiment.Quant)
-	if err != nil {
-		return nil, err
-	}
 	us, err := r.utterances(demo.Calibration)
 	if err != nil {
 		return nil, err
@@ -61,12 +56,10 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 	if err != nil {
 		return nil, err
 	}
-	slots := plan.Slots(r.Teacher)
-	stats, err := r.statistics(ctx, slots, us, from, seen)
+	c, err := r.calibrator(us, from, seen)
 	if err != nil {
 		return nil, err
 	}
-	defer stats.Close()
 	probe, err := r.probe(ctx, demo.Evaluation)
 	if err != nil {
 		return nil, err
@@ -77,12 +70,11 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		began := time.Now()
-		res, err := r.fitted(ctx, stats, slots, us, plan, configs[i])
+		res, took, err := c.fit(ctx, configs[i], false)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		row := Compared{Method: name, Seconds: time.Since(began).Seconds(), Report: res.Report.Rows}
+		row := Compared{Method: name, Seconds: took.Seconds(), Report: res.Report.Rows}
 		if err := r.compare(ctx, probe, res, &row); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -93,7 +85,7 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 	if err != nil {
 		return nil, fmt.Errorf("comparison: %w", err)
 	}
-	return out, fsx.WriteBytes(r.path(CompareFile), append(text, '\n'))
+	return out, errors.Join(fsx.WriteBytes(r.path(CompareFile), append(text, '\n')), c.walk.Clear())
 }
 
 func (r *Run) compare(ctx context.Context, probe *distill.Probe, res *calib.Result, row *Compared) error {

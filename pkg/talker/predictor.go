@@ -67,16 +67,25 @@ func (m *Model) PredictorRows(c *nn.Context, hidden, codes *ts.Tensor) *ts.Tenso
 
 // PredictorHidden maps the input rows of whole frames [N,T,H] to final-normed states [N,T,Hp].
 func (m *Model) PredictorHidden(c *nn.Context, rows *ts.Tensor) *ts.Tensor {
-	T := c.Shape(rows)[1]
-	view := m.ViewOf(c, filled(int(T), 1), 1, int(T))
+	view := m.frameView(c, rows)
 	return m.Predictor.Decoder.Forward(c, m.Predictor.Adapt(c, rows), view.Positions, view.Mask, nil)
+}
+
+// frameView is the view of frames [N,T,...], all of whose rows are real.
+func (m *Model) frameView(c *nn.Context, rows *ts.Tensor) View {
+	T := int(c.Shape(rows)[1])
+	return m.ViewOf(c, filled(T, 1), 1, T)
 }
 
 // Predict runs the code predictor with the true codes: hidden [N,H] is the talker's final-normed state of the row before
 // the frame, codes [N,G] int64 the frame. The result [N,G-1,Hp] is the final-normed state behind each head.
 func (m *Model) Predict(c *nn.Context, hidden, codes *ts.Tensor) *ts.Tensor {
-	h := m.PredictorHidden(c, m.PredictorRows(c, hidden, codes))
-	return c.Narrow(h, 1, 1, int64(m.Config.Groups()-1))
+	return m.predicting(c, m.PredictorHidden(c, m.PredictorRows(c, hidden, codes)))
+}
+
+// predicting are the states [N,G-1,Hp] of [N,G,Hp] that have a head.
+func (m *Model) predicting(c *nn.Context, states *ts.Tensor) *ts.Tensor {
+	return c.Narrow(states, 1, 1, int64(m.Config.Groups()-1))
 }
 
 // CodeLogits applies head j to row j of states [N,G-1,Hp]: [N,G-1,V], logits of codes 1 … G-1.

@@ -1,0 +1,176 @@
+package layerwise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+
+	"github.com/qakd/qakd/internal/fsx"
+	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/talker"
+	"github.com/sugarme/gotch/ts"
+)
+
+// Walk is a model on its way over batches. Its folder also has room for what others make of each part.
+type Walk struct {
+	Model   *talker.Model
+	Parts   []talker.Part
+	Batches []*talker.Batch
+	Dir     string
+}
+
+// identityFile names what the folder was made from.
+const identityFile = "identity"
+
+// inputsName is the folder of the tensors before a part, by Path.
+const inputsName = "inputs"
+
+// Open begins a walk in dir, or goes on with the one that is there. identity says what decides the tensors: weights, data,
+// dtype, batches. A folder of another identity is emptied.
+func Open(dir, identity string, m *talker.Model, batches []*talker.Batch) (*Walk, error) {
+	if len(batches) == 0 {
+		return nil, errors.New("layerwise: no data: not one batch")
+	}
+	w := &Walk{Model: m, Parts: m.Parts(), Batches: batches, Dir: dir}
+	have, err := os.ReadFile(filepath.Join(dir, identityFile))
+	if err == nil && string(have) == identity {
+		return w, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("layerwise: %w", err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, fmt.Errorf("layerwise: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("layerwise: %w", err)
+	}
+	return w, fsx.WriteBytes(filepath.Join(dir, identityFile), []byte(identity))
+}
+
+// Path is a file of the walk's folder that belongs to a part.
+func (w *Walk) Path(i int, name string) string {
+	return filepath.Join(w.Dir, fmt.Sprintf("%03d.%s", i, name))
+}
+
+func (w *Walk) inputs(i int) string { return w.Path(i, inputsName) }
+
+func (w *Walk) reached(i int) bool {
+	_, err := os.Stat(w.inputs(i))
+	return err == nil
+}
+
+// Step is one batch on its way through one part.
+type Step struct {
+	Batch *talker.Batch
+	k     int
+	part  *talker.Part
+	in    *Tensors
+	out   *writer
+	walk  *Walk
+}
+
+// Forward runs the part on the batch in c, without recording, and keeps what goes on from there. Every step of a Run must
+// be taken once, in order.
+func (s *Step) Forward(c *nn.Context) (err error) {
+	var x *ts.Tensor
+	if s.in != nil {
+		if x, err = s.in.At(s.k); err != nil {
+			return err
+		}
+		x = c.ToDevice(c.Own(x), s.walk.Model.Device)
+	}
+	nn.NoGrad(func() {
+		y := s.part.Forward(c, s.Batch, x)
+		if s.out != nil {
+			err = s.out.put(y)
+		}
+	})
+	return err
+}
+
+// Run takes all batches through part i: visit takes every step once, in order. When it has returned without an error, what
+// came out is kept and what went in is removed. Parts before it that were not run are run first.
+func (w *Walk) Run(ctx context.Context, i int, visit func(steps iter.Seq2[*Step, error]) error) (err error) {
+	in, err := w.Inputs(ctx, i)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		defer func() { err = errors.Join(err, in.Close()) }()
+	}
+	steps := func(out *writer) error {
+		return visit(func(yield func(*Step, error) bool) {
+			for k, b := range w.Batches {
+				if err := ctx.Err(); err != nil {
+					yield(nil, err)
+					return
+				}
+				if !yield(&Step{Batch: b, k: k, part: &w.Parts[i], in: in, out: out, walk: w}, nil) {
+					return
+				}
+			}
+		})
+	}
+	if i == len(w.Parts)-1 || w.reached(i+1) {
+		return steps(nil)
+	}
+	err = fsx.PublishDir(w.inputs(i+1), func(tmp string) error {
+		out, err := newWriter(tmp)
+		if err != nil {
+			return err
+		}
+		if err := steps(out); err != nil {
+			return errors.Join(err, out.file.Close())
+		}
+		return out.finish(len(w.Batches))
+	})
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(w.inputs(i))
+}
+
+// Inputs are the tensors before part i, nil before the first. Parts before it whose tensors are not there are run first, from
+// the last one that was reached.
+func (w *Walk) Inputs(ctx context.Context, i int) (*Tensors, error) {
+	from := i
+	for from > 0 && !w.reached(from) {
+		from--
+	}
+	for ; from < i; from++ {
+		err := w.Run(ctx, from, func(steps iter.Seq2[*Step, error]) error {
+			for s, err := range steps {
+				if err == nil {
+					err = nn.Run(s.Forward)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.Parts[from].Path, err)
+		}
+	}
+	if i == 0 {
+		return nil, nil
+	}
+	return openTensors(w.inputs(i))
+}
+
+// Clear removes all tensors and the named files of all parts; what else the folder holds stays.
+func (w *Walk) Clear(names ...string) error {
+	var errs []error
+	for i := range w.Parts {
+		for _, name := range append(names, inputsName) {
+			errs = append(errs, os.RemoveAll(w.Path(i, name)))
+		}
+	}
+	return errors.Join(errs...)
+}
