@@ -4,14 +4,14 @@
 //
 //	w, err := layerwise.Open(dir, identity, model, batches)
 //	for i, part := range w.Parts {
-//		err = w.Run(ctx, i, func(steps iter.Seq2[*layerwise.Step, error]) error {
-//			...                      // s.Forward(c) runs the part on one batch
-//		})
+//		for step, err := range w.Steps(ctx, i) {
+//			...                                  // step.Forward(c) runs the part on one batch
+//		}
 //	}
 //
 // Post-training methods that go through a decoder block by block need no more than that: GPTQ (Frantar et al. 2022, §4),
 // AutoRound, block-wise training (EfficientQAT, Chen et al. 2024, §3.2).
 //
 // The files are written in the activations' own dtype, so a walk computes what the whole model does, to the bit. They
-// appear when a part is done and go when the part behind them is: a walk that was interrupted goes on at its part.
+// appear when a part is done and go when the part behind the next one is: a walk that was interrupted goes on at its part.
 package layerwise

@@ -74,8 +74,7 @@ type Step struct {
 	walk  *Walk
 }
 
-// Forward runs the part on the batch in c, without recording, and keeps what goes on from there. Every step of a Run must
-// be taken once, in order.
+// Forward runs the part on the batch in c, without recording, and keeps what goes on from there.
 func (s *Step) Forward(c *nn.Context) (err error) {
 	var x *ts.Tensor
 	if s.in != nil {
@@ -93,9 +92,21 @@ func (s *Step) Forward(c *nn.Context) (err error) {
 	return err
 }
 
-// Run takes all batches through part i: visit takes every step once, in order. When it has returned without an error, what
-// came out is kept and what went in is removed. Parts before it that were not run are run first.
-func (w *Walk) Run(ctx context.Context, i int, visit func(steps iter.Seq2[*Step, error]) error) (err error) {
+// errStopped: whoever took the steps wants no more.
+var errStopped = errors.New("the steps were not taken to the end")
+
+// Steps takes all batches through part i; Forward of each step must be called once. When the last one was taken, what came out
+// is kept, and what had gone into the part before is removed: a part can be gone through again until the next one has
+// been. Parts before it that were not run are run first. A loop that ends early keeps nothing.
+func (w *Walk) Steps(ctx context.Context, i int) iter.Seq2[*Step, error] {
+	return func(yield func(*Step, error) bool) {
+		if err := w.run(ctx, i, func(s *Step) bool { return yield(s, nil) }); err != nil && !errors.Is(err, errStopped) {
+			yield(nil, err)
+		}
+	}
+}
+
+func (w *Walk) run(ctx context.Context, i int, take func(*Step) bool) (err error) {
 	in, err := w.Inputs(ctx, i)
 	if err != nil {
 		return err
@@ -104,17 +115,15 @@ func (w *Walk) Run(ctx context.Context, i int, visit func(steps iter.Seq2[*Step,
 		defer func() { err = errors.Join(err, in.Close()) }()
 	}
 	steps := func(out *writer) error {
-		return visit(func(yield func(*Step, error) bool) {
-			for k, b := range w.Batches {
-				if err := ctx.Err(); err != nil {
-					yield(nil, err)
-					return
-				}
-				if !yield(&Step{Batch: b, k: k, part: &w.Parts[i], in: in, out: out, walk: w}, nil) {
-					return
-				}
+		for k, b := range w.Batches {
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-		})
+			if !take(&Step{Batch: b, k: k, part: &w.Parts[i], in: in, out: out, walk: w}) {
+				return errStopped
+			}
+		}
+		return nil
 	}
 	if i == len(w.Parts)-1 || w.reached(i+1) {
 		return steps(nil)
@@ -129,10 +138,10 @@ func (w *Walk) Run(ctx context.Context, i int, visit func(steps iter.Seq2[*Step,
 		}
 		return out.finish(len(w.Batches))
 	})
-	if err != nil {
+	if err != nil || i == 0 {
 		return err
 	}
-	return os.RemoveAll(w.inputs(i))
+	return os.RemoveAll(w.inputs(i - 1))
 }
 
 // Inputs are the tensors before part i, nil before the first. Parts before it whose tensors are not there are run first, from
@@ -143,19 +152,13 @@ func (w *Walk) Inputs(ctx context.Context, i int) (*Tensors, error) {
 		from--
 	}
 	for ; from < i; from++ {
-		err := w.Run(ctx, from, func(steps iter.Seq2[*Step, error]) error {
-			for s, err := range steps {
-				if err == nil {
-					err = nn.Run(s.Forward)
-				}
-				if err != nil {
-					return err
-				}
+		for step, err := range w.Steps(ctx, from) {
+			if err == nil {
+				err = nn.Run(step.Forward)
 			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", w.Parts[from].Path, err)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", w.Parts[from].Path, err)
+			}
 		}
 	}
 	if i == 0 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
 	"slices"
 	"time"
@@ -149,20 +148,24 @@ func (c *calibrator) statistics(ctx context.Context, i int, t *spent) (stats *ca
 		c.run.logf("calibrate: statistics of %s are collected anew: %v", part.Path, err)
 	}
 	began := time.Now()
-	err = c.walk.Run(ctx, i, func(steps iter.Seq2[*layerwise.Step, error]) error {
-		if stats, err = calib.Collect(ctx, slots, steps, func(p *calib.Pass, s *layerwise.Step) error {
-			if part.Padded {
-				p.Keep(s.Batch.Mask, s.Batch.B, s.Batch.T)
-			}
-			return s.Forward(p.Context)
-		}, c.seen); err != nil {
-			return err
-		}
-		if err = stats.Save(path, c.from, c.seen); err != nil {
-			stats.Close()
-		}
-		return err
-	})
+	stats, err = calib.Collect(ctx, slots, c.walk.Steps(ctx, i), watch(part), c.seen)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", part.Path, err)
+	}
+	if err := stats.Save(path, c.from, c.seen); err != nil {
+		stats.Close()
+		return nil, err
+	}
 	t.collect = time.Since(began)
-	return stats, err
+	return stats, nil
+}
+
+// watch is a step through a part with its rows named.
+func watch(part talker.Part) func(p *calib.Pass, s *layerwise.Step) error {
+	return func(p *calib.Pass, s *layerwise.Step) error {
+		if part.Padded {
+			p.Keep(s.Batch.Mask, s.Batch.B, s.Batch.T)
+		}
+		return s.Forward(p.Context)
+	}
 }
