@@ -5,9 +5,11 @@
 //	go run ./examples/calibrate -experiment demo-w4a8 -set calib.weight_method=gptq -run runs/gptq
 //	go run ./examples/calibrate -experiment demo-twin-w4a8 -compare rtn,mse,awq,gptq,autoround -run runs/compare
 //
-// It prepares the student first if the run has none, prints a line per layer, the most damaged first (tokens, range, scale,
-// SQNR before and after, error of the output), and writes <run>/calibration.safetensors and <run>/calibrated. With -compare it
-// writes <run>/comparison.json instead: methods side by side, by what the whole model says.
+// It prepares the student first if the run has none, and goes through the teacher block by block: memory holds what is known
+// of one block, the log says how long the rest will take, and -resume goes on at the block where a run was stopped. It prints
+// a line per layer, the most damaged first (tokens, range, scale, SQNR before and after, error of the output), and writes
+// <run>/calibration.safetensors and <run>/calibrated. With -compare it writes <run>/comparison.json instead: methods side by
+// side, by what the whole model says.
 package main
 
 import (

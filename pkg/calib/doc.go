@@ -59,7 +59,8 @@
 // # Statistics in a file
 //
 // [Statistics].Save keeps what was collected, with hashes of model and data, so that another method need not run the model
-// again. A Gram matrix takes 4·In² bytes: 17 MB of 2048 channels, 151 MB of 6144.
+// again. A Gram matrix takes 4·In² bytes: 17 MB of 2048 channels, 151 MB of 6144. Nothing here wants all layers at once: a
+// large model is collected and fitted one block at a time (package layerwise), and [Result].Add puts the blocks together.
 //
 // # Activation scales
 //

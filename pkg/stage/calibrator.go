@@ -117,12 +117,30 @@ func (c *calibrator) part(ctx context.Context, i int, cfg calib.Config, keep boo
 	}
 	defer stats.Close()
 	began := time.Now()
-	res, err = calib.Fit(stats, c.slots(c.walk.Parts[i]), c.plan.Scheme, cfg, folds(c.run.Teacher)...)
+	places, err := c.places(ctx, i, stats, cfg)
+	if err == nil {
+		res, err = calib.Fit(stats, c.slots(c.walk.Parts[i]), c.plan.Scheme, cfg, places...)
+	}
 	if err == nil && keep {
 		err = res.Save(path, c.from)
 	}
 	t.fit = time.Since(began)
 	return res, t, err
+}
+
+// places are the folds with their scales. Where they are of inputs with static scales, part i reads the data once more, now that
+// the folds are known.
+func (c *calibrator) places(ctx context.Context, i int, stats *calib.Statistics, cfg calib.Config) ([]calib.Fold, error) {
+	places := folds(c.run.Teacher)
+	if cfg.Fold == calib.FoldNone {
+		return places, nil
+	}
+	places, err := calib.FitFolds(stats, c.plan.Scheme, cfg, places...)
+	if err != nil {
+		return nil, err
+	}
+	part := c.walk.Parts[i]
+	return places, calib.CollectFolded(ctx, stats, c.slots(part), c.walk.Steps(ctx, i), watch(part), c.plan.Scheme, cfg, places...)
 }
 
 // covered tells whether res has the layers of part i as they are to be quantized.
