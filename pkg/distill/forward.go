@@ -69,10 +69,15 @@ func (o outputs) all() (l []*ts.Tensor) {
 func forward(c *nn.Context, m *talker.Model, l *forced, codes bool) outputs {
 	o := outputs{m: m, hidden: m.Pick(c, m.Forward(c, l.batch), l.rows)}
 	if codes {
-		condition := c.IndexSelect(o.hidden, 0, ints(c, m, l.frames, l.N))
-		o.states = m.Predict(c, condition, ints(c, m, l.codes, l.N, l.G))
+		o.states = predict(c, m, l, o.hidden)
 	}
 	return o
+}
+
+// predict runs the code predictor of m behind hidden [M,H].
+func predict(c *nn.Context, m *talker.Model, l *forced, hidden *ts.Tensor) *ts.Tensor {
+	condition := c.IndexSelect(hidden, 0, ints(c, m, l.frames, l.N))
+	return m.Predict(c, condition, ints(c, m, l.codes, l.N, l.G))
 }
 
 // inference is forward without recording, without watchers (they watch the student) and without keeping activations.
@@ -83,6 +88,15 @@ func inference(c *nn.Context, m *talker.Model, l *forced, codes bool) (o outputs
 		if o.states != nil {
 			s.Promote(o.states)
 		}
+	})
+	return o
+}
+
+// behind is inference of a model whose hidden states are those of t: its code predictor alone runs.
+func behind(c *nn.Context, m *talker.Model, l *forced, t outputs) outputs {
+	o := outputs{m: m, hidden: t.hidden}
+	c.Scope.Nest(func(s *tensor.Scope) {
+		nn.NoGrad(func() { o.states = s.Promote(predict(&nn.Context{Scope: s}, m, l, t.hidden)) })
 	})
 	return o
 }

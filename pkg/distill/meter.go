@@ -13,13 +13,17 @@ import (
 type meter struct {
 	Divergence
 	student  *talker.Model
+	same     bool // the student's hidden states are the teacher's
 	cfg      MeasureConfig
 	byLayout map[Layout]*LayoutDivergence // sums
 }
 
 func newMeter(student *talker.Model, cfg MeasureConfig) *meter {
 	G := student.Config.Groups()
-	return &meter{Divergence{KL: make([]float64, G), Agreement: make([]float64, G)}, student, cfg, map[Layout]*LayoutDivergence{}}
+	return &meter{
+		Divergence: Divergence{KL: make([]float64, G), Agreement: make([]float64, G)},
+		student:    student, cfg: cfg, byLayout: map[Layout]*LayoutDivergence{},
+	}
 }
 
 // merge adds the sums of o, whose utterances come after.
@@ -93,7 +97,11 @@ func (m *meter) of(l Layout) *LayoutDivergence {
 func (m *meter) add(c *nn.Context, l *forced, t outputs) (err error) {
 	nn.NoGrad(func() {
 		s := t
-		if m.student != t.m { // the teacher says again what it said
+		switch {
+		case m.student == t.m: // the teacher says again what it said
+		case m.same:
+			s = behind(c, m.student, l, t)
+		default:
 			s = inference(c, m.student, l, true)
 		}
 		err = eachChunk(c, l.M, m.cfg.ChunkRows, func(c *nn.Context, at, n int64) error { return m.addCode0(c, l, t, s, at, n) })

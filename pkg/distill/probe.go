@@ -47,6 +47,16 @@ func NewProbe(ctx context.Context, teacher *talker.Model, set data.Set, cfg Meas
 // Measure is the function Measure with the probe's teacher, set and configuration. It measures as many batches at a time as
 // there are threads; the sums are the same for any number.
 func (p *Probe) Measure(ctx context.Context, student *talker.Model) (Divergence, error) {
+	return p.measure(ctx, student, false)
+}
+
+// MeasureBehind is Measure of a student that differs from the teacher in its heads and its code predictor's layers alone, on
+// the teacher's device and in its dtype: its hidden states are the ones that are remembered, and the talker does not run.
+func (p *Probe) MeasureBehind(ctx context.Context, student *talker.Model) (Divergence, error) {
+	return p.measure(ctx, student, true)
+}
+
+func (p *Probe) measure(ctx context.Context, student *talker.Model, same bool) (Divergence, error) {
 	if err := alike(p.teacher.Config, student.Config); err != nil {
 		return Divergence{}, err
 	}
@@ -56,6 +66,7 @@ func (p *Probe) Measure(ctx context.Context, student *talker.Model) (Divergence,
 			return err
 		}
 		parts[i] = newMeter(student, p.cfg)
+		parts[i].same = same
 		return nn.Run(func(c *nn.Context) error { return parts[i].add(c, p.batches[i].layout, p.batches[i].teacher) })
 	})
 	if err != nil {
