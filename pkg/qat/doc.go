@@ -23,9 +23,13 @@
 // # Embedding tables
 //
 // With Config.Embeddings.Bits of 8 or 4, tables that its patterns name are quantized too, weights only, symmetric, with a
-// scale for each row or for each group of a row. [Embedding] computes the rows that are looked up, with straight-through
-// gradients to masters and scales; [PackedEmbedding] dequantizes them. Both give the same bits. They go through Prepare,
-// Convert, SaveCheckpoint, SaveStudent and FromCheckpoint as projections do.
+// scale for each row or for each group of a row; overrides give some of them other bits or groups. [Embedding] computes the
+// rows that are looked up, with straight-through gradients to masters and scales; [PackedEmbedding] dequantizes them. Both give
+// the same bits. They go through Prepare, Convert, SaveCheckpoint, SaveStudent and FromCheckpoint as projections do.
+//
+// # Size
+//
+// [Contents] lists, without writing it, what the packed model.safetensors of a plan holds, and [FileSize] says how large it is.
 //
 // # Any gotch model
 //

@@ -1,7 +1,6 @@
 package qat
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/qakd/qakd/internal/tensor"
@@ -10,37 +9,6 @@ import (
 	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"
 )
-
-// EmbeddingConfig says which embedding tables are quantized, and how: symmetric codes, a scale for each row or for each
-// group of a row, weights only.
-type EmbeddingConfig struct {
-	Bits      int   `toml:"bits"`       // 4 or 8; 0 leaves tables float
-	GroupSize int64 `toml:"group_size"` // 32, 64 or 128 consecutive numbers of a row share a scale; 0 for the whole row
-	// Include and Exclude are patterns on full paths, such as "talker.model.text_embedding", as those of Config.
-	Include []string `toml:"include"`
-	Exclude []string `toml:"exclude"`
-}
-
-func (e EmbeddingConfig) scheme() quant.WeightScheme {
-	s := quant.WeightScheme{Bits: e.Bits, Symmetric: true, Granularity: quant.PerGroup, GroupSize: e.GroupSize}
-	if e.GroupSize == 0 {
-		s.Granularity = quant.PerChannel
-	}
-	return s
-}
-
-func (e EmbeddingConfig) validate() error {
-	errs := []error{patterns("embeddings.include", e.Include), patterns("embeddings.exclude", e.Exclude)}
-	if e.Bits != 0 {
-		errs = append(errs, within("embeddings", e.scheme().Validate()))
-		if len(e.Include) == 0 {
-			errs = append(errs, errors.New("qat: embeddings.include is empty, want at least one pattern such as \"**\""))
-		}
-	} else if e.GroupSize != 0 {
-		errs = append(errs, fmt.Errorf("qat: embeddings.group_size %d with embeddings.bits 0, want bits 4 or 8", e.GroupSize))
-	}
-	return errors.Join(errs...)
-}
 
 // Embedding is a fake-quantized embedding table: masters, and rows of their quantized values. Only the rows that are
 // looked up are computed.
@@ -189,4 +157,33 @@ func (e *Embedding) Pack() (*PackedEmbedding, error) {
 func (e *Embedding) free() {
 	e.W.Set(nil)
 	e.Scale.Set(nil)
+}
+
+// EmbeddingFromFloat is a fake-quantized copy of a float table, with the scheme that cfg has for its path (include and exclude
+// play no part) and scales from its values alone, as Prepare makes it. The table stays as it is.
+func EmbeddingFromFloat(e *nn.Embedding, cfg Config) (*Embedding, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Embeddings.Bits == 0 || e.T != nil || e.W.T == nil {
+		return nil, fmt.Errorf("qat: embedding %s is a %T and embeddings.bits %d, want a loaded float table and 4 or 8 bits", e.Path, e.T, cfg.Embeddings.Bits)
+	}
+	p, err := planTable(e, cfg, map[string]bool{})
+	if err != nil {
+		return nil, err
+	}
+	scales, err := initScales(e.W.T, p, cfg.Init)
+	if err != nil {
+		return nil, err
+	}
+	w := *e.W
+	if w.T, err = masterOf(e.W.T, e.W.T.DType()); err != nil {
+		return nil, fmt.Errorf("qat: %s: %w", e.Path, err)
+	}
+	copied := &nn.Embedding{Path: e.Path, W: &w}
+	if err := prepareTable(copied, p, scales, cfg); err != nil {
+		copied.W.Set(nil)
+		return nil, err
+	}
+	return copied.T.(*Embedding), nil
 }

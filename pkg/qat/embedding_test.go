@@ -253,6 +253,16 @@ func TestEmbeddingConfig(t *testing.T) {
 		"embeddings.include is empty":                         func(e *qat.EmbeddingConfig) { e.Bits, e.Include = 8, nil },
 		`embeddings.include "**.none" matches no embedding`:   func(e *qat.EmbeddingConfig) { e.Bits, e.Include = 8, []string{"**.none"} },
 		`embeddings.include: qat: pattern "a..b": segment ""`: func(e *qat.EmbeddingConfig) { e.Bits, e.Include = 8, []string{"a..b"} },
+		"embeddings.overrides with embeddings.bits 0": func(e *qat.EmbeddingConfig) {
+			e.Overrides = []qat.EmbeddingOverride{{Include: []string{"**"}, Bits: 4}}
+		},
+		`embeddings.overrides[0] ["**.none"] matches no quant`: func(e *qat.EmbeddingConfig) {
+			e.Bits, e.Overrides = 8, []qat.EmbeddingOverride{{Include: []string{"**.none"}, Bits: 4}}
+		},
+		"embeddings.overrides[0]: quant: weight bits 5": func(e *qat.EmbeddingConfig) {
+			e.Bits, e.Overrides = 8, []qat.EmbeddingOverride{{Include: []string{"**"}, Bits: 5}}
+		},
+		"embeddings.overrides[0] wants include": func(e *qat.EmbeddingConfig) { e.Bits, e.Overrides = 8, []qat.EmbeddingOverride{{Bits: 4}} },
 	} {
 		c := qat.DefaultConfig()
 		edit(&c.Embeddings)

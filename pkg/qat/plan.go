@@ -122,13 +122,13 @@ func (p *Plan) tables(m nn.Module, cfg Config) error {
 		return nil
 	}
 	var errs []error
-	used := map[string]bool{}
+	used, overridden := map[string]bool{}, map[string]bool{}
 	for _, e := range nn.Embeddings(m) {
 		in, out := matchAny(cfg.Embeddings.Include, e.Path, used), matchAny(cfg.Embeddings.Exclude, e.Path, used)
 		if !in || out {
 			continue
 		}
-		l, err := planLayer(e.Path, e.W.Shape[0], e.W.Shape[1], Config{Weight: cfg.Embeddings.scheme(), Fallback: cfg.Fallback}, nil)
+		l, err := planTable(e, cfg, overridden)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -140,12 +140,22 @@ func (p *Plan) tables(m nn.Module, cfg Config) error {
 			errs = append(errs, fmt.Errorf("qat: embeddings.include %q matches no embedding", pattern))
 		}
 	}
+	for i, o := range cfg.Embeddings.Overrides {
+		if !slices.ContainsFunc(o.Include, func(p string) bool { return overridden[p] }) {
+			errs = append(errs, fmt.Errorf("qat: embeddings.overrides[%d] %q matches no quantized embedding", i, o.Include))
+		}
+	}
 	for _, pattern := range cfg.Embeddings.Exclude {
 		if !used[pattern] {
 			p.Notes = append(p.Notes, fmt.Sprintf("embeddings.exclude %q matches no embedding", pattern))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func planTable(e *nn.Embedding, cfg Config, overridden map[string]bool) (LayerPlan, error) {
+	weight := cfg.Embeddings.scheme(e.Path, overridden)
+	return planLayer(e.Path, e.W.Shape[0], e.W.Shape[1], Config{Weight: weight, Fallback: cfg.Fallback}, nil)
 }
 
 func planLayer(path string, out, in int64, cfg Config, overridden map[string]bool) (LayerPlan, error) {

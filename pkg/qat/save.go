@@ -79,7 +79,7 @@ func SaveCheckpoint(dir string, m nn.Module, opt SaveOptions) (*SaveResult, erro
 		if err := writeNote(tmp, res.Missing); err != nil {
 			return err
 		}
-		if err := ckpt.Write(filepath.Join(tmp, "model.safetensors"), append(tensors, carried...), map[string]string{"format": "pt"}); err != nil {
+		if err := ckpt.Write(filepath.Join(tmp, "model.safetensors"), append(tensors, carried...), fileMetadata); err != nil {
 			return err
 		}
 		return fsx.WriteBytes(filepath.Join(tmp, "config.json"), cfg) // last: a folder with it is complete
@@ -176,7 +176,7 @@ func SaveLayers(dir string, m nn.Module) (*SaveResult, error) {
 		return nil, err
 	}
 	err = fsx.ReplaceDir(dir, func(tmp string) error {
-		if err := ckpt.Write(filepath.Join(tmp, "model.safetensors"), tensors, map[string]string{"format": "pt"}); err != nil {
+		if err := ckpt.Write(filepath.Join(tmp, "model.safetensors"), tensors, fileMetadata); err != nil {
 			return err
 		}
 		return fsx.WriteBytes(filepath.Join(tmp, "config.json"), append(cfg, '\n'))

@@ -113,7 +113,7 @@ func SaveStudent(dir string, m nn.Module, opt SaveOptions) error {
 		if err := fsx.CopyFile(filepath.Join(tmp, "config.json"), filepath.Join(opt.Source, "config.json")); err != nil {
 			return err
 		}
-		if err := ckpt.Write(filepath.Join(tmp, "model.safetensors"), tensors, map[string]string{"format": "pt"}); err != nil {
+		if err := ckpt.Write(filepath.Join(tmp, "model.safetensors"), tensors, fileMetadata); err != nil {
 			return err
 		}
 		return fsx.WriteBytes(filepath.Join(tmp, studentFile), append(scheme, '\n'))
