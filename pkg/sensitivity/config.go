@@ -1,0 +1,68 @@
+package sensitivity
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/qakd/qakd/pkg/calib"
+)
+
+// Config says which forms of layers and tables are tried, and how they are measured.
+type Config struct {
+	Bits        []int   `toml:"bits"`         // of layers: 4 and 8; 16 stays float
+	Groups      []int64 `toml:"groups"`       // inputs of a layer that share a scale: 32, 64 or 128; 0 for all of a row
+	TableBits   []int   `toml:"table_bits"`   // the same of embedding tables
+	TableGroups []int64 `toml:"table_groups"` //
+	// Method rounds the layers: a name that calib.Preset knows, whose parameters are those of the calibration; "" for the
+	// calibration's own method.
+	Method     string `toml:"method"`
+	Utterances int    `toml:"utterances"` // of the selection data, or all if there are fewer
+}
+
+// DefaultConfig tries everything that is usual.
+func DefaultConfig() Config {
+	return Config{
+		Bits: []int{4, 8, 16}, Groups: []int64{32, 128}, TableBits: []int{4, 8, 16}, TableGroups: []int64{0, 32}, Utterances: 64,
+	}
+}
+
+// Validate reports all violations.
+func (c Config) Validate() error {
+	errs := []error{
+		among("bits", c.Bits, 4, 8, 16), among("groups", c.Groups, 0, 32, 64, 128),
+		among("table_bits", c.TableBits, 4, 8, 16), among("table_groups", c.TableGroups, 0, 32, 64, 128),
+	}
+	if c.Method != "" && !slices.Contains(calib.Presets(), c.Method) {
+		errs = append(errs, fmt.Errorf("method is %q, want one of %s, or nothing for the calibration's own", c.Method, strings.Join(calib.Presets(), ", ")))
+	}
+	if c.Utterances < 1 {
+		errs = append(errs, fmt.Errorf("utterances is %d, want at least 1", c.Utterances))
+	}
+	return errors.Join(errs...)
+}
+
+func among[N int | int64](key string, have []N, want ...N) error {
+	if len(have) == 0 {
+		return fmt.Errorf("%s is empty, want some of %v", key, want)
+	}
+	for i, v := range have {
+		if !slices.Contains(want, v) || slices.Contains(have[:i], v) {
+			return fmt.Errorf("%s is %v, want some of %v, each once", key, have, want)
+		}
+	}
+	return nil
+}
+
+// Rounding is how layers are rounded: cfg with the method, and without folds.
+func (c Config) Rounding(cfg calib.Config) (calib.Config, error) {
+	if c.Method != "" {
+		var err error
+		if cfg, err = calib.Preset(cfg, c.Method); err != nil {
+			return cfg, err
+		}
+	}
+	cfg.Fold = calib.FoldNone
+	return cfg, nil
+}
