@@ -4,12 +4,15 @@
 //	go run ./examples/calibrate -experiment demo-w4a8 -run runs/mine
 //	go run ./examples/calibrate -experiment demo-w4a8 -set calib.weight_method=gptq -run runs/gptq
 //	go run ./examples/calibrate -experiment demo-twin-w4a8 -compare rtn,mse,awq,gptq,autoround -run runs/compare
+//	go run ./examples/calibrate -experiment demo-w4a16 -budget 2.5MiB -run runs/mixed
 //
 // It prepares the student first if the run has none, and goes through the teacher block by block: memory holds what is known
 // of one block, the log says how long the rest will take, and -resume goes on at the block where a run was stopped. It prints
 // a line per layer, the most damaged first (tokens, range, scale, SQNR before and after, error of the output), and writes
 // <run>/calibration.safetensors and <run>/calibrated. With -compare it writes <run>/comparison.json instead: methods side by
-// side, by what the whole model says.
+// side, by what the whole model says. With -sensitivity it measures what every form of every layer alone does to the speech,
+// <run>/sensitivity.json, and with -budget it also finds the bits of each with which the packed model.safetensors does least
+// damage within so many bytes, and writes the experiment, <run>/plan.toml.
 package main
 
 import (
@@ -25,12 +28,22 @@ import (
 
 func main() {
 	var methods string
+	var damages bool
+	var budget int64
 	os.Exit(stage.Program{
 		Name: "calibrate", Products: []string{stage.ResultFile, stage.CalibratedDir, stage.CompareFile}, Output: stage.ResultFile,
 		Flags: func(fs *flag.FlagSet) {
+			fs.BoolVar(&damages, "sensitivity", false, "measure what quantizing each layer alone does")
+			fs.Func("budget", "plan mixed precision for a packed model.safetensors of this `size`, such as 1.2GB or 900MiB", func(s string) (err error) {
+				budget, err = report.ParseBytes(s)
+				return err
+			})
 			fs.StringVar(&methods, "compare", "", "compare `methods`, of "+strings.Join(calib.Presets(), ","))
 		},
 		Work: func(ctx context.Context, r *stage.Run) (any, []*report.Table, error) {
+			if budget > 0 || damages {
+				return mixed(ctx, r, budget)
+			}
 			if _, err := r.Student(); err != nil {
 				return nil, nil, err
 			}
@@ -50,4 +63,20 @@ func main() {
 			return res.Report, []*report.Table{table}, nil
 		},
 	}.Main())
+}
+
+// mixed measures damages, and plans where there is a budget.
+func mixed(ctx context.Context, r *stage.Run, budget int64) (any, []*report.Table, error) {
+	if budget == 0 {
+		s, err := r.Sensitivity(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s.Tables(), nil
+	}
+	m, err := r.MixedPrecision(ctx, budget)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, m.Tables(), nil
 }

@@ -2,7 +2,7 @@
 // accordingly: bits and group size for every layer and embedding table.
 //
 //	inventory, err := sensitivity.NewInventory(teacher, folder, quant, cfg)   // parts, and the forms that each can have
-//	err = study.Measure(ctx, inventory.Parts, table, save, progress)          // damage of every form
+//	err = study.Measure(ctx, inventory.Parts, table, save, report)            // damage of every form
 //	plan, err := inventory.Allocate(table, 1_200_000_000)                     // the best choice that fits
 //	fragment := plan.Experiment("mixed", resolved.Values)                     // as TOML
 //

@@ -11,39 +11,26 @@ import (
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/quant"
 	"github.com/qakd/qakd/pkg/talker"
-	"github.com/qakd/qakd/pkg/track"
 )
 
 // Study is what damages are measured with.
 type Study struct {
 	Teacher *talker.Model     // float, loaded
 	Probe   *distill.Probe    // of the teacher, on held-out utterances
-	Stats   *calib.Statistics // of the layers' inputs
+	Stats   *calib.Statistics // of the inputs of the layers that are measured; nil where there are only tables
 	Quant   qat.Config        // how tables are rounded, and how layers compute; its schemes play no part
 	Calib   calib.Config      // how layers are rounded (Config.Rounding)
 }
 
-// Measure adds to t the damage of every form of parts that it does not have yet, and calls save after each part, so that an
-// interruption costs one part at most. progress counts the forms that are measured.
-func (s *Study) Measure(ctx context.Context, parts []Part, t *Table, save func() error, progress track.Tracker) error {
-	total := int64(0)
-	for _, p := range parts {
-		for _, f := range p.Forms {
-			if !f.Float() {
-				total++
-			}
-		}
-	}
-	done := total - int64(t.Missing(parts))
+// Measure adds to t the damage of every form of parts that it does not have yet, tells it to report, and calls save after each
+// part, so that an interruption costs one part at most. Stats are those of these parts.
+func (s *Study) Measure(ctx context.Context, parts []Part, t *Table, save func() error, report func(d Damage) error) error {
 	student, err := s.Teacher.Share()
 	if err != nil {
 		return err
 	}
 	w := &walk{Study: s, student: student, slots: map[string]*nn.Slot{}, tables: map[string]*nn.Embedding{}, behind: map[string]bool{}}
 	w.visit()
-	if err := progress.Start(done, total); err != nil {
-		return err
-	}
 	for _, p := range parts {
 		fresh := false
 		for _, f := range p.Forms {
@@ -54,8 +41,8 @@ func (s *Study) Measure(ctx context.Context, parts []Part, t *Table, save func()
 			if err != nil {
 				return fmt.Errorf("sensitivity: %s as %s: %w", p.Path, f.Scheme(), err)
 			}
-			t.Damages, fresh, done = append(t.Damages, d), true, done+1
-			if err := progress.Step(track.Step{Step: done, Values: []track.Value{{Name: "kl", V: d.Total()}}}); err != nil {
+			t.Damages, fresh = append(t.Damages, d), true
+			if err := report(d); err != nil {
 				return err
 			}
 		}

@@ -20,7 +20,6 @@ import (
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/quant"
 	"github.com/qakd/qakd/pkg/talker"
-	"github.com/qakd/qakd/pkg/track"
 )
 
 func TestMain(m *testing.M) {
@@ -98,17 +97,13 @@ func studied(t testing.TB, m *talker.Model, base qat.Config) (*Study, data.List)
 	return &Study{Teacher: m, Probe: probe, Stats: stats, Quant: base, Calib: cfg}, held
 }
 
-// counter counts steps and cancels at one of them.
+// counter counts reports and cancels at one of them.
 type counter struct {
-	track.Tracker
-	steps, done, total int64
-	at                 int64
-	cancel             func()
+	steps, at int64
+	cancel    func()
 }
 
-func (c *counter) Start(done, total int64) error { c.done, c.total = done, total; return nil }
-
-func (c *counter) Step(track.Step) error {
+func (c *counter) report(Damage) error {
 	if c.steps++; c.steps == c.at {
 		c.cancel()
 	}
@@ -130,11 +125,12 @@ func TestMeasure(t *testing.T) {
 	}
 	table := NewTable(Origin{Model: "m"})
 	all := &counter{}
-	if err := study.Measure(context.Background(), parts, table, func() error { return nil }, all); err != nil {
+	if err := study.Measure(context.Background(), parts, table, func() error { return nil }, all.report); err != nil {
 		t.Fatal(err)
 	}
-	if n := int64(len(parts) * 2); all.done != 0 || all.total != n || all.steps != n || len(table.Damages) != int(n) || table.Missing(parts) != 0 {
-		t.Errorf("%d of %d forms, %d damages, want %d", all.steps, all.total, len(table.Damages), n)
+	done, total := table.Count(parts)
+	if n := int64(len(parts) * 2); done != n || total != n || all.steps != n || len(table.Damages) != int(n) {
+		t.Errorf("%d measured, %d of %d forms done, %d damages, want %d", all.steps, done, total, len(table.Damages), n)
 	}
 	for _, p := range parts {
 		for _, f := range p.Forms {
@@ -158,17 +154,18 @@ func TestMeasure(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	part := NewTable(Origin{Model: "m"})
 	save := func() error { return part.Save(path) }
-	err := study.Measure(ctx, parts, part, save, &counter{at: 3, cancel: cancel})
+	err := study.Measure(ctx, parts, part, save, (&counter{at: 3, cancel: cancel}).report)
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("an interrupted walk gives %v", err)
 	}
 	part = must(LoadTable(path, Origin{Model: "m"}))(t)
+	done, _ = part.Count(parts)
 	rest := &counter{}
-	if err := study.Measure(context.Background(), parts, part, save, rest); err != nil {
+	if err := study.Measure(context.Background(), parts, part, save, rest.report); err != nil {
 		t.Fatal(err)
 	}
-	if rest.done != 2 || rest.steps != all.steps-2 { // the first part was saved, the second was not whole
-		t.Errorf("%d forms were there, %d were measured, want 2 and %d", rest.done, rest.steps, all.steps-2)
+	if done != 2 || rest.steps != all.steps-2 { // the first part was saved, the second was not whole
+		t.Errorf("%d forms were there, %d were measured, want 2 and %d", done, rest.steps, all.steps-2)
 	}
 	if d := cmp.Diff(table, must(LoadTable(path, Origin{Model: "m"}))(t)); d != "" {
 		t.Errorf("(-at once +in two):\n%s", d)

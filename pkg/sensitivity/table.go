@@ -90,16 +90,20 @@ func (t *Table) Find(p Part, f Form) (d Damage, ok bool) {
 	return d, false
 }
 
-// Missing is the number of forms that have not been measured.
-func (t *Table) Missing(parts []Part) (n int) {
+// Count is how many quantized forms parts have, and how many of them have been measured.
+func (t *Table) Count(parts []Part) (done, total int64) {
 	for _, p := range parts {
 		for _, f := range p.Forms {
-			if _, ok := t.Find(p, f); !ok {
-				n++
+			if f.Float() {
+				continue
 			}
+			if _, ok := t.Find(p, f); ok {
+				done++
+			}
+			total++
 		}
 	}
-	return n
+	return done, total
 }
 
 // activation names how the form's input is quantized.

@@ -113,10 +113,15 @@ func (r *Run) origin(us []data.Utterance) (calib.Origin, error) {
 	if err != nil {
 		return calib.Origin{}, err
 	}
+	sum, err := hashOf(us)
+	return calib.Origin{Model: model, Data: sum}, err
+}
+
+func hashOf(us []data.Utterance) (string, error) {
 	text, err := json.Marshal(us)
 	if err != nil {
-		return calib.Origin{}, err
+		return "", err
 	}
 	sum := sha256.Sum256(text)
-	return calib.Origin{Model: model, Data: hex.EncodeToString(sum[:])}, nil
+	return hex.EncodeToString(sum[:]), nil
 }

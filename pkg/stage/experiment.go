@@ -9,6 +9,7 @@ import (
 	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/eval"
 	"github.com/qakd/qakd/pkg/qat"
+	"github.com/qakd/qakd/pkg/sensitivity"
 	"github.com/qakd/qakd/pkg/train"
 )
 
@@ -27,6 +28,8 @@ type Experiment struct {
 	Train   train.Config   `toml:"train"`
 	Distill distill.Config `toml:"distill"`
 	Eval    eval.Config    `toml:"eval"`
+
+	Sensitivity sensitivity.Config `toml:"sensitivity"` // of mixed precision
 }
 
 // Default is what an experiment starts from.
@@ -34,7 +37,7 @@ func Default() Experiment {
 	return Experiment{
 		Seed: 1, DType: "float32", Device: "auto",
 		Data: DefaultData(), Quant: qat.DefaultConfig(), Calib: calib.DefaultConfig(), Train: train.DefaultConfig(),
-		Distill: distill.DefaultConfig(), Eval: eval.DefaultConfig(),
+		Distill: distill.DefaultConfig(), Eval: eval.DefaultConfig(), Sensitivity: sensitivity.DefaultConfig(),
 	}
 }
 
@@ -64,6 +67,7 @@ func (e Experiment) Validate() error {
 	section("train", e.Train.Validate())
 	section("distill", e.Distill.Validate())
 	section("eval", e.Eval.Validate())
+	section("sensitivity", e.Sensitivity.Validate())
 	return errors.Join(errs...)
 }
 

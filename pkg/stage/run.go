@@ -51,6 +51,7 @@ type Run struct {
 	// dismissed: of the teacher, only the heads are in memory.
 	dismissed bool
 
+	values []experiment.Value // of the experiment, with their origins
 	resume bool
 	began  time.Time
 	lock   *fsx.Lock
@@ -64,7 +65,7 @@ func Open(e Experiment, resolved *experiment.Resolved, dir string, resume bool, 
 	if err != nil {
 		return nil, err
 	}
-	r.resume = resume
+	r.resume, r.values = resume, resolved.Values
 	if r.lock, err = fsx.Claim(r.Dir, resume, products...); err != nil {
 		return nil, err
 	}
