@@ -1,9 +1,6 @@
 package calib
 
 import (
-	"errors"
-	"fmt"
-	"slices"
 	"unsafe"
 
 	"github.com/qakd/qakd/internal/native/lattice"
@@ -32,86 +29,6 @@ func gptq(c *nn.Context, w []float32, n, k int64, h *ts.Tensor, p quant.QParams,
 		codes = roundColumns(in.Scope, w, n, k, order, u, p, sch, cfg.Block)
 	})
 	return codes, err
-}
-
-// inverseFactor is the order of the columns and the upper U of H⁻¹ = UᵀU in that order, float32 [k, k]. With H = R·Rᵀ,
-// R upper, U is R⁻¹: one factorization, of the matrix backwards, and one triangular inverse. Where float32 is too coarse for
-// the factorization, it is done in float64.
-func inverseFactor(c *nn.Context, h *ts.Tensor, cfg GPTQ) (order []int64, u *ts.Tensor, err error) {
-	k := c.Shape(h)[0]
-	diagonal, err := diagonalOf(c, h)
-	if err != nil {
-		return nil, nil, err
-	}
-	var mean float64
-	for _, d := range diagonal {
-		mean += float64(d) / float64(k)
-	}
-	if mean <= 0 {
-		return nil, nil, errors.New("its inputs are zero everywhere: calibrate on data that reach it, or exclude it")
-	}
-	silent := make([]float32, k)
-	for i, d := range diagonal {
-		order = append(order, int64(i))
-		if d == 0 { // any number will do, nothing else is in its row
-			silent[i] = float32(mean)
-		}
-	}
-	if cfg.ActOrder {
-		slices.SortStableFunc(order, func(a, b int64) int {
-			switch {
-			case diagonal[a] > diagonal[b]:
-				return -1
-			case diagonal[a] < diagonal[b]:
-				return 1
-			}
-			return 0
-		})
-	}
-	ids := c.FromInts(order, k)
-	one, filled := eye(c, k), h
-	if slices.Max(silent) > 0 {
-		filled = c.Add(h, c.Mul(one, c.FromFloats(silent, k)))
-	}
-	backwards := c.Flip(c.IndexSelect(c.IndexSelect(filled, 0, ids), 1, ids), 0, 1)
-	for _, dtype := range []gotch.DType{gotch.Float, gotch.Double} {
-		l, at := c.Cholesky(c.Add(c.To(backwards, dtype), c.MulScalar(c.To(one, dtype), cfg.Damp*mean)))
-		if at != 0 {
-			continue
-		}
-		u = c.Contiguous(c.To(invertUpper(c, c.Flip(l, 0, 1)), gotch.Float))
-		if c.All(c.Isfinite(u)) {
-			return order, u, nil
-		}
-	}
-	return nil, nil, fmt.Errorf("its Hessian is not positive definite with gptq.damp = %g: raise it, or calibrate on more data", cfg.Damp)
-}
-
-// invertUpper is the inverse of an upper triangular matrix, by halves: a third of the work of solving for all columns.
-func invertUpper(c *nn.Context, r *ts.Tensor) *ts.Tensor {
-	k := c.Shape(r)[0]
-	if k <= 256 {
-		return c.SolveTriangular(r, c.To(eye(c, k), r.DType()), true)
-	}
-	half := k / 2
-	a, b := invertUpper(c, c.Narrow(c.Narrow(r, 0, 0, half), 1, 0, half)), invertUpper(c, c.Narrow(c.Narrow(r, 0, half, k-half), 1, half, k-half))
-	corner := c.Neg(c.Matmul(c.Matmul(a, c.Narrow(c.Narrow(r, 0, 0, half), 1, half, k-half)), b))
-	return c.Cat(0, c.Cat(1, a, corner), c.Cat(1, c.Zeros(r.DType(), k-half, half), b))
-}
-
-// diagonalOf copies the diagonal of h [k, k].
-func diagonalOf(c *nn.Context, h *ts.Tensor) ([]float32, error) {
-	k := c.Shape(h)[0]
-	places := make([]int64, k)
-	for i := range places {
-		places[i] = int64(i) * (k + 1)
-	}
-	return tensor.Floats(c.IndexSelect(c.Reshape(h, k*k), 0, c.FromInts(places, k)))
-}
-
-func eye(c *nn.Context, k int64) *ts.Tensor {
-	ones := c.Ones(gotch.Float, k, k)
-	return c.Sub(c.Tril(ones, 0), c.Tril(ones, -1))
 }
 
 // roundColumns is the loop over blocks of columns. Within a block, each row goes on its own (package lattice); what earlier
