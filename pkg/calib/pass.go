@@ -80,7 +80,7 @@ func (p *Pass) multiply(l *Layer, s *sample) {
 	if l.Gram == s.gram {
 		return
 	}
-	l.Gram.add(p.Context, p.FromFloats(s.v, s.rows, l.In))
+	p.Nest(func(in *nn.Context) { l.Gram.add(in, in.FromFloats(s.v, s.rows, l.In)) })
 	s.gram = l.Gram
 }
 

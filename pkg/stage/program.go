@@ -118,8 +118,8 @@ func PrintValues(w io.Writer, r *experiment.Resolved, asJSON bool) error {
 	return r.Print(w)
 }
 
-// dryRun prints every value with its origin, the layouts of the prompts, the plan of the layers and the memory that the
-// distillation takes. It reads the data, but no weights.
+// dryRun prints every value with its origin, the layouts of the prompts, the plan of the layers and the memory that
+// calibration and distillation take. It reads the data, but no weights.
 func dryRun(ctx context.Context, w io.Writer, e Experiment, resolved *experiment.Resolved, asJSON bool) error {
 	source, err := e.source()
 	if err != nil {
@@ -142,6 +142,10 @@ func dryRun(ctx context.Context, w io.Writer, e Experiment, resolved *experiment
 	if err != nil {
 		return err
 	}
+	calibration, err := r.CalibrationMemory(m, plan)
+	if err != nil {
+		return err
+	}
 	need, err := r.Memory(ctx, m, plan)
 	if err != nil {
 		return err
@@ -149,15 +153,16 @@ func dryRun(ctx context.Context, w io.Writer, e Experiment, resolved *experiment
 	if asJSON {
 		return report.JSON(w, struct {
 			*experiment.Resolved
-			Plan    *qat.Plan `json:"plan"`
-			Layouts []Mixed   `json:"layouts"`
-			Memory  *Memory   `json:"memory"`
-		}{resolved, plan, mixes, need})
+			Plan        *qat.Plan          `json:"plan"`
+			Layouts     []Mixed            `json:"layouts"`
+			Calibration *CalibrationMemory `json:"calibration_memory"`
+			Memory      *Memory            `json:"memory"`
+		}{resolved, plan, mixes, calibration, need})
 	}
 	if err := resolved.Print(w); err != nil {
 		return err
 	}
-	return errors.Join(MixTable(mixes).Text(w), PlanTable(plan).Text(w), need.Table().Text(w))
+	return errors.Join(MixTable(mixes).Text(w), PlanTable(plan).Text(w), calibration.Table().Text(w), need.Table().Text(w))
 }
 
 // PlanTable lists what happens to each projection.
