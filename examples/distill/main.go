@@ -3,8 +3,9 @@
 //	go run ./examples/distill                                  the built-in demo, W4A8
 //	go run ./examples/distill -experiment qwen3-tts-0.6b-w4a16 -model DIR -set data.distillation=train.jsonl ...
 //
-// Stages that the run folder already has are not repeated, so it also goes on from student and calibrate. Ctrl-C finishes
-// the step and saves; -resume continues. At the end <run>/packed holds the checkpoint and <run>/summary.json the table.
+// With blockwise.epochs above 0 the calibrated student is first trained block by block against the float blocks. Stages that
+// the run folder already has are not repeated, so it also goes on from student and calibrate. Ctrl-C finishes the step and
+// saves; -resume continues. At the end <run>/packed holds the checkpoint and <run>/summary.json the table.
 package main
 
 import (
@@ -19,7 +20,7 @@ import (
 func main() {
 	os.Exit(stage.Program{
 		Name:     "distill",
-		Products: []string{stage.CheckpointsDir, stage.DistilledDir, stage.PackedDir, stage.SummaryFile},
+		Products: []string{stage.BlockwiseDir, stage.CheckpointsDir, stage.DistilledDir, stage.PackedDir, stage.SummaryFile},
 		Output:   stage.PackedDir,
 		Work:     work,
 	}.Main())
@@ -30,6 +31,9 @@ func work(ctx context.Context, r *stage.Run) (any, []*report.Table, error) {
 		return nil, nil, err
 	}
 	if _, err := r.Calibrate(ctx); err != nil {
+		return nil, nil, err
+	}
+	if err := r.Blockwise(ctx); err != nil {
 		return nil, nil, err
 	}
 	if err := r.Distill(ctx); err != nil {

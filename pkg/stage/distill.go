@@ -14,17 +14,18 @@ import (
 	"github.com/qakd/qakd/pkg/train"
 )
 
-// Distill trains the calibrated student against the teacher and writes <run>/distilled: the checkpoint with the lowest
+// Distill trains the student of the stage before against the teacher and writes <run>/distilled: the checkpoint with the lowest
 // held-out KL. <run>/checkpoints and <run>/metrics.jsonl let an interrupted run go on.
 func (r *Run) Distill(ctx context.Context) error {
 	if r.has(DistilledDir) {
 		r.logf("distill: %s is there", r.path(DistilledDir))
 		return nil
 	}
-	if !r.has(CalibratedDir) {
-		return fmt.Errorf("%s is not there: run the calibrate stage first", r.path(CalibratedDir))
+	from, name := r.start()
+	if !r.has(from) {
+		return fmt.Errorf("%s is not there: run the %s stage first", r.path(from), name)
 	}
-	student, err := r.load(r.path(CalibratedDir))
+	student, err := r.load(r.path(from))
 	if err != nil {
 		return err
 	}

@@ -62,15 +62,15 @@ func (r *Run) Evaluate(ctx context.Context) (*Summary, error) {
 		return nil, err
 	}
 	s.INT4Rule = rule.String()
-	rows := []struct {
-		name string
-		make func() (string, error) // the folder
-	}{
+	rows := []baseline{
 		{RowINT8, func() (string, error) { return r.roundToNearest(RowINT8, wide(r.Experiment.Quant), res) }},
 		{RowINT4, func() (string, error) { return r.roundToNearest(RowINT4, ruled(r.Experiment.Quant, rule), res) }},
 		{RowCalibrated, func() (string, error) { return r.packBaseline(RowCalibrated, CalibratedDir) }},
-		{RowDistilled, func() (string, error) { return r.path(PackedDir), nil }},
 	}
+	if r.Experiment.Blockwise.Epochs > 0 {
+		rows = append(rows, baseline{RowBlockwise, func() (string, error) { return r.packBaseline(RowBlockwise, BlockwiseDir) }})
+	}
+	rows = append(rows, baseline{RowDistilled, func() (string, error) { return r.path(PackedDir), nil }})
 	for _, row := range rows {
 		r.logf("evaluate: %s", row.name)
 		dir, err := row.make()
@@ -94,6 +94,12 @@ func (r *Run) Evaluate(ctx context.Context) (*Summary, error) {
 	}
 	s.Seconds = time.Since(r.began).Seconds()
 	return s, s.write(r.path(SummaryFile))
+}
+
+// baseline is a row of the summary, and how its checkpoint is made.
+type baseline struct {
+	name string
+	make func() (string, error) // the folder
 }
 
 // storedBits is what a weight of the plan's layers takes in the float checkpoint at dir.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/qakd/qakd/pkg/blockwise"
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/eval"
@@ -21,13 +22,15 @@ type Experiment struct {
 	Device  string `toml:"device"`  // auto, cpu, cuda:0
 	Threads int    `toml:"threads"` // of the tensor library; 0: one per core
 
-	Teacher Teacher        `toml:"teacher"`
-	Data    Data           `toml:"data"`
-	Quant   qat.Config     `toml:"quant"`
-	Calib   calib.Config   `toml:"calib"`
-	Train   train.Config   `toml:"train"`
-	Distill distill.Config `toml:"distill"`
-	Eval    eval.Config    `toml:"eval"`
+	Teacher Teacher      `toml:"teacher"`
+	Data    Data         `toml:"data"`
+	Quant   qat.Config   `toml:"quant"`
+	Calib   calib.Config `toml:"calib"`
+	Train   train.Config `toml:"train"`
+	// Blockwise trains the calibrated student block by block before it is distilled, on the calibration data; epochs 0: not.
+	Blockwise blockwise.Config `toml:"blockwise"`
+	Distill   distill.Config   `toml:"distill"`
+	Eval      eval.Config      `toml:"eval"`
 
 	Sensitivity sensitivity.Config `toml:"sensitivity"` // of mixed precision
 }
@@ -37,7 +40,7 @@ func Default() Experiment {
 	return Experiment{
 		Seed: 1, DType: "float32", Device: "auto",
 		Data: DefaultData(), Quant: qat.DefaultConfig(), Calib: calib.DefaultConfig(), Train: train.DefaultConfig(),
-		Distill: distill.DefaultConfig(), Eval: eval.DefaultConfig(), Sensitivity: sensitivity.DefaultConfig(),
+		Blockwise: blockwise.DefaultConfig(), Distill: distill.DefaultConfig(), Eval: eval.DefaultConfig(), Sensitivity: sensitivity.DefaultConfig(),
 	}
 }
 
@@ -65,6 +68,7 @@ func (e Experiment) Validate() error {
 	section("quant", e.Quant.Validate())
 	section("calib", e.Calib.Validate())
 	section("train", e.Train.Validate())
+	section("blockwise", e.Blockwise.Validate())
 	section("distill", e.Distill.Validate())
 	section("eval", e.Eval.Validate())
 	section("sensitivity", e.Sensitivity.Validate())

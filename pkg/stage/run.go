@@ -28,6 +28,7 @@ const (
 	StudentDir     = "student"
 	ResultFile     = "calibration.safetensors"
 	CalibratedDir  = "calibrated"
+	BlockwiseDir   = "blockwise"
 	CheckpointsDir = "checkpoints"
 	MetricsFile    = "metrics.jsonl"
 	CacheDir       = "teacher" // what it said, where distill.cache keeps it
@@ -128,7 +129,7 @@ func (r *Run) Close() error {
 
 // begun tells whether the folder holds anything that was made with its experiment.
 func (r *Run) begun() bool {
-	return slices.ContainsFunc([]string{StudentDir, ResultFile, CalibratedDir, CheckpointsDir, DistilledDir, PackedDir}, r.has)
+	return slices.ContainsFunc([]string{StudentDir, ResultFile, CalibratedDir, BlockwiseDir, CheckpointsDir, DistilledDir, PackedDir}, r.has)
 }
 
 func (r *Run) path(entry string) string { return filepath.Join(r.Dir, entry) }

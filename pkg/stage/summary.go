@@ -15,6 +15,7 @@ const (
 	RowINT8       = "int8-rtn"
 	RowINT4       = "int4-rtn"
 	RowCalibrated = "int4-calibrated"
+	RowBlockwise  = "int4-blockwise" // where there is such training
 	RowDistilled  = "int4-distilled"
 )
 
