@@ -10,9 +10,7 @@ import (
 	"testing"
 
 	"github.com/qakd/qakd/internal/tensor"
-	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/demo"
-	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
@@ -43,11 +41,19 @@ func batchesOf(t *testing.T, m *talker.Model, n int) (out []*talker.Batch) {
 	set, err := demo.New().Set(demo.Calibration, 1, n)
 	check(t, err)
 	for i := 0; i < n; i += 2 {
-		a, err := set.At(i)
-		check(t, err)
-		b, err := set.At(i + 1)
-		check(t, err)
-		batch, err := distill.Collate(m.Config, []data.Utterance{a, b})
+		var seqs []talker.Sequence
+		for k := i; k < i+2; k++ {
+			u, err := set.At(k)
+			check(t, err)
+			voice, err := m.Config.PresetVoice(u.Speaker)
+			check(t, err)
+			p, err := talker.DecodingRows(m.Config, talker.Request{ID: u.ID, Text: u.Text, Language: u.Language, Voice: &voice})
+			check(t, err)
+			seq, err := p.Complete(m.Config, u.Codes)
+			check(t, err)
+			seqs = append(seqs, seq)
+		}
+		batch, err := talker.Collate(seqs, talker.PadRight)
 		check(t, err)
 		out = append(out, batch)
 	}
