@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -24,6 +25,8 @@ func fastType() (dtype gotch.DType, torch string) {
 	}
 	return gotch.Float, "float32"
 }
+
+var errEmulated = errors.New("PyTorch emulates bfloat16 on this CPU")
 
 func have(b bool) string {
 	if b {

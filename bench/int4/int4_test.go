@@ -107,8 +107,8 @@ func TestWeights(t *testing.T) {
 		t.Error("two copies are equal")
 	}
 	ms, err := w.product(2)
-	if err != nil || ms <= 0 || w.y[0] == 0 || w.y[95] == 0 {
-		t.Errorf("%v ms (%v), y %v … %v", ms, err, w.y[0], w.y[95])
+	if err != nil || ms <= 0 || w.y[0][0] == 0 || w.y[0][95] == 0 {
+		t.Errorf("%v ms (%v), y %v … %v", ms, err, w.y[0][0], w.y[0][95])
 	}
 	if ms, err := w.read(2); err != nil || ms <= 0 {
 		t.Errorf("reading: %v ms (%v)", ms, err)

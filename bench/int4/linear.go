@@ -45,7 +45,7 @@ func (p product) set() int64 {
 	case p.cached:
 		return min(44*mib, lastCache()/2)
 	case p.m == 1:
-		return 512 * mib
+		return max(512*mib, 2*lastCache())
 	}
 	return 128 * mib
 }
@@ -99,7 +99,7 @@ func linears(ctx context.Context, b *bench) error {
 			return fmt.Errorf("%v: %w", p, err)
 		}
 	}
-	return errors.Join(b.stop(b.peer(ctx, "linear.py")), b.stop(b.peer(ctx, "llama.py")))
+	return errors.Join(b.stopScript("linear.py"), b.stopScript("llama.py"))
 }
 
 // passes of one turn, of which the best counts.
@@ -128,7 +128,9 @@ func (b *bench) linear(ctx context.Context, p product) (err error) {
 			r.Rival = side(w.read, n)
 		} else {
 			r.rival = b.peer(ctx, script(a.who))
-			if r.why = r.rival.do(p.open(a.who, int64(len(w.list)))); r.why == nil {
+			if _, fast := fastType(); a.who == "torch_bf16" && fast != "bfloat16" {
+				r.why = errEmulated
+			} else if r.why = r.rival.do(p.open(a.who, int64(len(w.list)))); r.why == nil {
 				r.Rival = r.rival.time(task{"stage": "run", "peer": a.who, "passes": n})
 			}
 		}

@@ -85,17 +85,22 @@ func run(ctx context.Context, o options) (err error) {
 	fmt.Println(contest.Machine(o.threads))
 	b := &bench{o: o}
 	defer func() { err = errors.Join(err, b.close()) }()
+	var failed []error // the rows of other parts are worth having
 	for _, p := range parts {
-		if !slices.Contains(wanted, p.name) {
+		if !slices.Contains(wanted, p.name) || ctx.Err() != nil {
 			continue
 		}
 		if err := p.run(ctx, b); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			failed = append(failed, fmt.Errorf("%s: %w", p.name, err))
+			fmt.Println(failed[len(failed)-1])
 		}
+	}
+	if len(b.rows) == 0 {
+		return errors.Join(failed...)
 	}
 	if err := contest.Publish(o.out, os.Stdout, "milliseconds, best of the rounds", b.rows, b.missed...); err != nil {
 		return err
 	}
 	fmt.Println(contest.Machine(o.threads))
-	return nil
+	return errors.Join(append(failed, ctx.Err())...)
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/qakd/qakd/bench/contest"
 )
@@ -55,6 +56,16 @@ func (b *bench) stop(p *peer) error {
 		return nil
 	}
 	return p.Close()
+}
+
+// stopScript ends the peers of a script that run.
+func (b *bench) stopScript(script string) (err error) {
+	for key, p := range b.peers {
+		if strings.HasPrefix(key, script) {
+			err = errors.Join(err, b.stop(p))
+		}
+	}
+	return err
 }
 
 // task is what a peer is asked.

@@ -27,7 +27,7 @@ func talkers(ctx context.Context, b *bench) error {
 			return fmt.Errorf("%s: %w", size, err)
 		}
 	}
-	return b.stop(b.peer(ctx, "llama.py"))
+	return b.stopScript("llama.py")
 }
 
 func (b *bench) talker(ctx context.Context, size string) error {
@@ -124,7 +124,7 @@ func codecs(ctx context.Context, b *bench) error {
 	var list []race
 	_, fast := fastType()
 	for _, dtype := range []string{"bfloat16", "float32"} {
-		them := &peer{why: errors.New("PyTorch emulates bfloat16 on this CPU, minutes a frame")}
+		them := &peer{why: errEmulated}
 		if dtype == "float32" || dtype == fast {
 			them = b.torch(ctx, "0.6b", dtype)
 		}

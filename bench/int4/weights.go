@@ -19,7 +19,8 @@ type weights struct {
 	region []byte // of all strips, one matrix behind the other
 	packed []*int4.Matrix
 	list   []*native.Matrix
-	x, y   []float32
+	x      []float32
+	y      [][]float32 // one of each matrix
 }
 
 const mib = 1 << 20
@@ -36,7 +37,7 @@ func newWeights(threads int, n, k, m int64, group, set int64) (w *weights, err e
 	strips := first.Bytes()
 	size := int64(len(strips))
 	copies := max(2, (set+size-1)/size)
-	w = &weights{x: make([]float32, m*k), y: make([]float32, m*n)}
+	w = &weights{x: make([]float32, m*k)}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -71,7 +72,7 @@ func newWeights(threads int, n, k, m int64, group, set int64) (w *weights, err e
 		if err != nil {
 			return nil, err
 		}
-		w.list = append(w.list, native)
+		w.list, w.y = append(w.list, native), append(w.y, make([]float32, m*n))
 	}
 	return w, nil
 }
@@ -100,8 +101,8 @@ func (w *weights) bytes() int { return len(w.region) / len(w.list) }
 // product is milliseconds of one product: the best of some passes over all matrices.
 func (w *weights) product(passes int) (float64, error) {
 	return w.best(passes, func() error {
-		for _, m := range w.list {
-			if err := w.pool.Apply(m, w.x, w.y); err != nil {
+		for i, m := range w.list {
+			if err := w.pool.Apply(m, w.x, w.y[i]); err != nil {
 				return err
 			}
 		}

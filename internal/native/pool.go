@@ -73,17 +73,8 @@ func (p *Pool) Close() {
 	p.c = nil
 }
 
-// Read reads bytes of memory that other things have pushed out of the caches, and says how long that took: no kernel can
-// read weights faster. It is slow, for it makes the memory first.
-func (p *Pool) Read(bytes int) (time.Duration, error) {
-	data := make([]byte, bytes)
-	for i := 0; i < bytes; i += 64 {
-		data[i] = byte(i)
-	}
-	return p.ReadMemory(data)
-}
-
-// ReadMemory reads memory that the caller has, from a cache if it lies there, and says how long that took.
+// ReadMemory reads memory that the caller has, from a cache if it lies there, and says how long that took: no kernel
+// can read weights faster.
 func (p *Pool) ReadMemory(data []byte) (time.Duration, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

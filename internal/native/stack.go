@@ -192,6 +192,9 @@ func (s *Stack) Close() {
 	s.freeGains()
 }
 
+// Unbind forgets the weights: until the next Bind there is nothing to compute with.
+func (s *Stack) Unbind() { s.bound = false }
+
 func (s *Stack) freeGains() {
 	for _, g := range s.gains {
 		C.free(unsafe.Pointer(g))

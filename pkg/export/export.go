@@ -109,11 +109,6 @@ func convert(m *model, out string, o Options) (*Result, error) {
 	if err := refuse(m, f, o); err != nil {
 		return nil, err
 	}
-	for _, x := range m.matrices {
-		r.Layers++
-		r.Weights += x.n * x.k
-		r.Schemes[x.scheme.String()]++
-	}
 	err := fsx.ReplaceDir(out, func(tmp string) error {
 		_, err := fsx.CopyTree(tmp, m.dir, func(rel string, folder bool) bool {
 			return !folder && !strings.Contains(rel, "/") && !carried(rel)
@@ -125,6 +120,11 @@ func convert(m *model, out string, o Options) (*Result, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("export: %s: %w", out, err)
+	}
+	for _, x := range m.matrices { // after writing, which makes some of them float
+		r.Layers++
+		r.Weights += x.n * x.k
+		r.Schemes[x.scheme.String()]++
 	}
 	if r.Files, err = listFiles(out); err != nil {
 		return nil, err

@@ -131,8 +131,11 @@ func (c *wavTensors) quantizer() {
 			book := fmt.Sprintf("%s.vq.layers.%d._codebook.", at, n)
 			s, sum, _ := c.read(book + "embedding_sum")
 			_, usage, _ := c.read(book + "cluster_usage")
-			if c.err != nil || len(s) != 2 || int64(len(usage)) != s[0] {
-				c.err = errors.Join(c.err, fmt.Errorf("codebook decoder.%s is %v for %d clusters", book, s, len(usage)))
+			if c.err != nil {
+				return
+			}
+			if len(s) != 2 || int64(len(usage)) != s[0] {
+				c.err = fmt.Errorf("codebook decoder.%s is %v for %d clusters", book, s, len(usage))
 				return
 			}
 			for i, v := range sum {

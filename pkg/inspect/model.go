@@ -104,7 +104,7 @@ func (c *Checkpoint) Model() (*Model, error) {
 	return m, nil
 }
 
-// checkInterleaved looks at the interleaved file beside a packed checkpoint, but not at its matrices.
+// checkInterleaved looks at the interleaved file beside a packed checkpoint, and hashes its matrices.
 func (c *Checkpoint) checkInterleaved(list *checks) {
 	f, err := int4.OpenFile(filepath.Join(c.Dir, int4.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -120,6 +120,9 @@ func (c *Checkpoint) checkInterleaved(list *checks) {
 	detail := fmt.Sprintf("%s: %d matrices, %s bytes, of this checkpoint by its stamp", int4.FileName, len(f.Layers()), count(f.Bytes()))
 	if !same {
 		detail = fmt.Sprintf("%s: %d matrices, %s bytes; the checkpoint was copied or changed since: it is compared when it is next loaded", int4.FileName, len(f.Layers()), count(f.Bytes()))
+	}
+	if err == nil {
+		err = f.Verify()
 	}
 	list.want(err == nil, "interleaved file", detail, fmt.Sprint(err))
 }

@@ -84,6 +84,20 @@ func TestInterleaved(t *testing.T) {
 	if c := check(); c.Verdict != inspect.OK || !strings.Contains(c.Detail, "copied or changed") {
 		t.Errorf("%+v, want that the checkpoint has changed", c)
 	}
+	interleaved, err := os.OpenFile(filepath.Join(dir, int4.FileName), os.O_RDWR, 0)
+	must(t, err)
+	info, err := interleaved.Stat()
+	must(t, err)
+	last := make([]byte, 1)
+	_, err = interleaved.ReadAt(last, info.Size()-1)
+	must(t, err)
+	last[0] ^= 1
+	_, err = interleaved.WriteAt(last, info.Size()-1)
+	must(t, err)
+	must(t, interleaved.Close())
+	if c := check(); c.Verdict != inspect.Wrong || !strings.Contains(c.Detail, "is damaged") {
+		t.Errorf("%+v, want a damaged matrix", c)
+	}
 	must(t, os.Truncate(filepath.Join(dir, int4.FileName), 300))
 	if c := check(); c.Verdict != inspect.Wrong || !strings.Contains(c.Detail, "truncated") {
 		t.Errorf("%+v, want that it is cut", c)

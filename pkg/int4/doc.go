@@ -18,7 +18,8 @@
 //
 // W4A8 is pkg/quant's LinearInt: int32 sums of a group are exact, groups are added in ascending order in float32. Tokens
 // are quantized as pkg/quant does. A token with NaN or an infinity gives NaN. W4A16 multiplies float32 activations with
-// dequantized weights in float32; sums there run in an order of the kernels' own.
+// dequantized weights in float32; sums there run in an order of the kernels' own, and of few rows codes are summed before
+// the scale is applied, which activations near the largest float overflow.
 //
 // The bits of a product do not depend on the number of threads. Those of W4A8 do not depend on the rows of x beside it
 // either; W4A16 of more than eight rows sums in another order than of few.

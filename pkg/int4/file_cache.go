@@ -100,7 +100,9 @@ func (f *File) setStamp(stamp [sha256.Size]byte) {
 		return
 	}
 	defer w.Close()
-	_, _ = w.WriteAt(stamp[:], stampAt)
+	if _, err := w.WriteAt(stamp[:], stampAt); err == nil {
+		f.head.stamp = stamp
+	}
 }
 
 var errStale = errors.New("stale")

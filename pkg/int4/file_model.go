@@ -18,14 +18,14 @@ type Loaded struct {
 }
 
 // FromCheckpoint is qat.FromCheckpoint for a model that infers on the CPU: where dir is a packed checkpoint, projections of
-// the schemes that the kernels know get them, with matrices of the interleaved file ([Cached], or o.File). The checkpoint
+// the schemes that the kernels know get them, with matrices of the interleaved file ([Cached]). The checkpoint
 // must have their tensors, as nn.Load then sees to, but none of them is read. Other quantized layers are named, and stay
 // with their dequantized weights. The result is closed after the model. After an error the model is of no use.
 func FromCheckpoint(m nn.Module, dir string, o SwapOptions) (*Loaded, error) {
 	if err := qat.FromCheckpoint(m, dir); err != nil {
 		return nil, err
 	}
-	out := &Loaded{File: o.File}
+	out := &Loaded{}
 	var err error
 	for _, s := range nn.Slots(m) {
 		p, ok := s.P.(*qat.Packed)

@@ -93,6 +93,9 @@ func (f *File) Matrix(path string) (*Matrix, error) {
 	if l == nil {
 		return nil, nil
 	}
+	if f.data == nil {
+		return nil, errClosed
+	}
 	m, err := At(f.strips(l), l.Rows, l.Cols, l.Weight)
 	if err == nil {
 		err = m.SetInput(l.Activation, l.InputScale)
@@ -107,6 +110,9 @@ func (f *File) strips(l *Layer) []byte { return f.data[l.Offset : l.Offset+l.Byt
 
 // Verify reads all of the file and compares each matrix with its hash. The error names those that are damaged.
 func (f *File) Verify() error {
+	if f.data == nil {
+		return errClosed
+	}
 	layers := f.Layers()
 	errs := make([]error, len(layers))
 	each(len(layers), tensor.Threads(), func(i int) {

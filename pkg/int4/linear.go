@@ -126,8 +126,9 @@ func forward(c *nn.Context, layers []*Linear, x *ts.Tensor) []*ts.Tensor {
 		n, _ := l.M.Shape()
 		width += n
 	}
-	p, err := pool()
+	p, err := borrow(tensor.Threads())
 	c.Check("int4", err)
+	defer giveBack(p)
 	flat := c.Contiguous(c.To(x, gotch.Float))
 	all := c.Zeros(gotch.Float, rows*width) // the results, one after the other
 	from, to := floats(c, flat, rows*in), floats(c, all, rows*width)
@@ -191,27 +192,29 @@ func (l *Linear) Close() {
 	l.M.Close()
 }
 
-var pools struct {
+// idle are the pools that no product uses, by their threads. These sleep when there is nothing to do, and live as long as
+// the process.
+var idle struct {
 	sync.Mutex
-	of map[int]*native.Pool
+	of map[int][]*native.Pool
 }
 
-// pool is the threads that projections of this process share, as many as libtorch uses. They sleep when there is nothing
-// to do, and live as long as the process.
-func pool() (*native.Pool, error) {
-	pools.Lock()
-	defer pools.Unlock()
-	n := tensor.Threads()
-	if p := pools.of[n]; p != nil {
-		return p, nil
+// borrow is a pool of n threads for one product. Products at the same time have one each, so that none waits for another.
+func borrow(n int) (*native.Pool, error) {
+	idle.Lock()
+	defer idle.Unlock()
+	if free := idle.of[n]; len(free) > 0 {
+		idle.of[n] = free[:len(free)-1]
+		return free[len(free)-1], nil
 	}
-	p, err := native.NewPool(n, "")
-	if err != nil {
-		return nil, err
+	return native.NewPool(n, "")
+}
+
+func giveBack(p *native.Pool) {
+	idle.Lock()
+	defer idle.Unlock()
+	if idle.of == nil {
+		idle.of = make(map[int][]*native.Pool)
 	}
-	if pools.of == nil {
-		pools.of = make(map[int]*native.Pool)
-	}
-	pools.of[n] = p
-	return p, nil
+	idle.of[p.Threads()] = append(idle.of[p.Threads()], p)
 }

@@ -6,6 +6,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/qakd/qakd/pkg/quant"
@@ -18,7 +19,8 @@ type Matrix struct {
 	strips []byte
 	own    bool // strips are this package's memory, which Close frees
 
-	described []unsafe.Pointer // what Native allocated
+	describing sync.Mutex
+	described  []unsafe.Pointer // what Native allocated
 }
 
 // Supports tells why the kernels cannot compute with a weight [n, k] of a scheme; nil if they can: 4 bits, in groups of 32

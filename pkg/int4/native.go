@@ -40,6 +40,8 @@ func (m *Matrix) Native(kernels string, bias []float32) (*native.Matrix, error) 
 
 // describe is m.c with kernels in C's memory, where Foreign's matrices find it until Close.
 func (m *Matrix) describe(k *C.int4_kernels) (*C.nat_int4, error) {
+	m.describing.Lock()
+	defer m.describing.Unlock()
 	want := m.c
 	want.kernels = k
 	for _, p := range m.described {
@@ -57,6 +59,8 @@ func (m *Matrix) describe(k *C.int4_kernels) (*C.nat_int4, error) {
 }
 
 func (m *Matrix) forget() {
+	m.describing.Lock()
+	defer m.describing.Unlock()
 	for _, p := range m.described {
 		C.free(p)
 	}

@@ -92,6 +92,8 @@ static __attribute__((target("avx2"))) float group_avx2(const void *x, int bf16,
 }
 #endif
 
+enum { RUN = 256 };  // weights of a row
+
 // Strip s of w [rows, cols], which is float32 or bf16. It returns the first row that has a weight which is not finite, or -1.
 int int4_nearest(const nat_int4 *w, uint8_t *strips, const void *from, int bf16, int s) {
   float (*group)(const void *, int, int, uint8_t *) = group_portable;
@@ -100,18 +102,25 @@ int int4_nearest(const nat_int4 *w, uint8_t *strips, const void *from, int bf16,
 #endif
   const size_t block = int4_block(w), cols = (size_t)w->cols, size = bf16 ? 2 : 4;
   uint8_t *strip = strips + (size_t)s * int4_strip(w);
-  for (int g = 0; g < int4_groups(w); g++) {
-    uint8_t *p = strip + (size_t)g * block;
+  // Rows lie a multiple of 4 KiB apart, where a cache hardly holds sixteen of them: each is read RUN weights at a time.
+  const int groups = int4_groups(w), run = w->group < RUN ? RUN / w->group : 1;
+  for (int from_g = 0; from_g < groups; from_g += run) {
+    const int end = from_g + run < groups ? from_g + run : groups;
     for (int i = 0; i < INT4_STRIP; i++) {
       const size_t r = (size_t)s * INT4_STRIP + (size_t)i;
-      uint8_t *line = p + int4_head(w) + 4 * i;
-      float scale = 0;
-      if (r < (size_t)w->rows) {
-        scale = group((const char *)from + size * (r * cols + (size_t)g * (size_t)w->group), bf16, w->group, line);
-        if (scale < 0) return (int)r;
-      } else
-        for (int j = 0; j < w->group / 8; j++) memset(line + j * INT4_LINE, 0x88, 4);
-      int4_put_half(p + 2 * i, scale);
+      if (r < (size_t)w->rows) // the same row's next run
+        for (size_t b = 0; b < RUN * size; b += 64)
+          __builtin_prefetch((const char *)from + size * (r * cols + (size_t)end * (size_t)w->group) + b);
+      for (int g = from_g; g < end; g++) {
+        uint8_t *p = strip + (size_t)g * block, *line = p + int4_head(w) + 4 * i;
+        float scale = 0;
+        if (r < (size_t)w->rows) {
+          scale = group((const char *)from + size * (r * cols + (size_t)g * (size_t)w->group), bf16, w->group, line);
+          if (scale < 0) return (int)r;
+        } else
+          for (int j = 0; j < w->group / 8; j++) memset(line + j * INT4_LINE, 0x88, 4);
+        int4_put_half(p + 2 * i, scale);
+      }
     }
   }
   return -1;

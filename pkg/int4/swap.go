@@ -12,9 +12,6 @@ import (
 // SwapOptions of Swap.
 type SwapOptions struct {
 	Kernels string // a name out of [Kernels]; "" for the fastest of this CPU
-	// File has matrices that are then used where they lie; others are laid out in memory. It must stay open as long as the
-	// model is used. nil: none.
-	File *File
 }
 
 // Left is a quantized layer that stays as it is, and why.
@@ -82,14 +79,7 @@ func refuses(p *qat.Packed) error {
 }
 
 func (o SwapOptions) linear(p *qat.Packed) (*Linear, error) {
-	var m *Matrix
-	var err error
-	if o.File != nil {
-		m, err = o.File.Matrix(p.Path())
-	}
-	if m == nil && err == nil {
-		m, err = FromPacked(p)
-	}
+	m, err := FromPacked(p)
 	if err != nil {
 		return nil, err
 	}

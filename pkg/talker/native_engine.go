@@ -56,6 +56,8 @@ func (e *engine) bind() error {
 	if err := m.Native(); err != nil {
 		return err
 	}
+	e.talker.Unbind() // what they point to is freed as it is described anew
+	e.predictor.Unbind()
 	w.err = nil
 	w.round++
 	talker, predictor := w.layers(m.Decoder), w.layers(m.Predictor.Decoder)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/qakd/qakd/internal/native"
 	"github.com/qakd/qakd/pkg/nn"
+	"github.com/sugarme/gotch/ts"
 )
 
 // form is a projection or table whose products and rows are another package's: kernels for packed weights.
@@ -105,8 +106,19 @@ func (w *weights) slot(s *nn.Slot) *native.Matrix {
 			w.err = m.SetBias(w.vector(p.B))
 		}
 	case form:
-		was := s.P
-		same := func() bool { return s.P == was }
+		was, params := s.P, nn.Params(s.P)
+		had := make([]*ts.Tensor, len(params))
+		for i, q := range params {
+			had[i] = q.T
+		}
+		same := func() bool {
+			for i, q := range params { // a bias, of which the description has a copy
+				if q.T != had[i] {
+					return false
+				}
+			}
+			return s.P == was
+		}
 		m = w.described(s, s.Path, same, func() (*native.Matrix, error) { return p.Native(w.forms) })
 	default:
 		if w.err == nil {

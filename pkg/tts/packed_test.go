@@ -13,6 +13,7 @@ import (
 	"github.com/qakd/qakd/pkg/int4"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
+	"github.com/qakd/qakd/pkg/quant"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/sugarme/gotch/ts"
 )
@@ -29,6 +30,17 @@ func prepared(t *testing.T, dir string, cfg qat.Config) *talker.Model {
 	t.Cleanup(m.Close)
 	if _, err := qat.Prepare(m, cfg); err != nil {
 		t.Fatal(err)
+	}
+	if cfg.Activation.Mode == quant.StaticTensor {
+		scales := map[string]float32{}
+		for i, s := range nn.Slots(m) {
+			if _, ok := s.P.(*qat.Linear); ok {
+				scales[s.Path] = []float32{1. / 32, 1. / 64}[i%2]
+			}
+		}
+		if err := qat.SetInputScales(m, scales); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return m
 }
@@ -199,12 +211,19 @@ func TestPackedStates(t *testing.T) {
 	}
 }
 
-// With INT8 activations, native steppers compute the integer layer (pkg/quant): the logits are those of the library's
+// With INT8 activations, per token or by static scales, native steppers compute the integer layer (pkg/quant): the logits are those of the library's
 // integer forward pass. On some machine, rounding in norms and attention may put an activation on the other side of a
 // code's edge, which changes logits by some 1e-4; such states are few.
 func TestPackedIntegerLogits(t *testing.T) {
+	for _, mode := range []quant.ActivationMode{quant.DynamicToken, quant.StaticTensor} {
+		integerLogits(t, mode)
+	}
+}
+
+func integerLogits(t *testing.T, mode quant.ActivationMode) {
+	t.Helper()
 	cfg := qat.DefaultConfig()
-	cfg.IntegerForward = true
+	cfg.Activation.Mode, cfg.IntegerForward = mode, true
 	cfg.Exclude = []string{"talker.text_projection.**"}
 	library, native := prepared(t, demoTeacher, cfg), packed(t, demoTeacher, cfg, true)
 	a, b := steppers(t, library, true), steppers(t, native, false)
@@ -214,14 +233,14 @@ func TestPackedIntegerLogits(t *testing.T) {
 		for i := range want {
 			off := apart(t, native.CodecHead.Forward(c, got[i]), library.CodecHead.Forward(c, want[i]))
 			if !(off < 1e-2) {
-				t.Errorf("logits %d are off by %.2g of their size", i, off)
+				t.Errorf("%v: logits %d are off by %.2g of their size", mode, i, off)
 			}
 			if off < 1e-5 {
 				equal++
 			}
 		}
 		if 4*equal < 3*len(want) {
-			t.Errorf("logits of %d of %d states are equal within 1e-5, want most", equal, len(want))
+			t.Errorf("%v: logits of %d of %d states are equal within 1e-5, want most", mode, equal, len(want))
 		}
 		return nil
 	})
