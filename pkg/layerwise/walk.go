@@ -30,7 +30,8 @@ const identityFile = "identity"
 const inputsName = "inputs"
 
 // Open begins a walk in dir, or goes on with the one that is there. identity says what decides the tensors: weights, data,
-// dtype, batches. A folder of another identity is emptied.
+// dtype, batches. A folder of another identity is emptied, and so is it of what a process that was killed left half
+// written: the folder is one process's.
 func Open(dir, identity string, m *talker.Model, batches []*talker.Batch) (*Walk, error) {
 	if len(batches) == 0 {
 		return nil, errors.New("layerwise: no data: not one batch")
@@ -38,7 +39,7 @@ func Open(dir, identity string, m *talker.Model, batches []*talker.Batch) (*Walk
 	w := &Walk{Model: m, Parts: m.Parts(), Batches: batches, Dir: dir}
 	have, err := os.ReadFile(filepath.Join(dir, identityFile))
 	if err == nil && string(have) == identity {
-		return w, nil
+		return w, w.sweep()
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("layerwise: %w", err)
@@ -50,6 +51,15 @@ func Open(dir, identity string, m *talker.Model, batches []*talker.Batch) (*Walk
 		return nil, fmt.Errorf("layerwise: %w", err)
 	}
 	return w, fsx.WriteBytes(filepath.Join(dir, identityFile), []byte(identity))
+}
+
+// sweep removes files and folders that were never published.
+func (w *Walk) sweep() error {
+	left, err := filepath.Glob(filepath.Join(w.Dir, ".*.tmp-*"))
+	for _, path := range left {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
 }
 
 // Path is a file of the walk's folder that belongs to a part.

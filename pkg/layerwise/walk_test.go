@@ -128,7 +128,12 @@ func TestWalk(t *testing.T) {
 		check(t, nn.Run(s.Forward))
 		break
 	}
+	torn := filepath.Join(dir, ".002.inputs.tmp-1")
+	check(t, os.Mkdir(torn, 0o755))
 	w = walk(t, dir, "x")
+	if _, err := os.Stat(torn); err == nil {
+		t.Error("what was half written is left")
+	}
 	if w.reached(0) || !w.reached(1) || w.reached(2) {
 		t.Error("a walk that was stopped within part 1 is not before it")
 	}
