@@ -170,7 +170,7 @@ func TestMeasure(t *testing.T) {
 	if d := cmp.Diff(table, must(LoadTable(path, Origin{Model: "m"}))(t)); d != "" {
 		t.Errorf("(-at once +in two):\n%s", d)
 	}
-	if _, err := LoadTable(path, Origin{Model: "other"}); err == nil || !strings.Contains(err.Error(), "another model: m, now other") {
+	if _, err := LoadTable(path, Origin{Model: "other"}); err == nil || !strings.Contains(err.Error(), "with another model: m, now other") {
 		t.Errorf("error for another model: %v", err)
 	}
 	if err := os.WriteFile(path, bytes.Repeat([]byte("{"), 3), 0o644); err != nil {

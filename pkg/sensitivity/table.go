@@ -58,11 +58,11 @@ func LoadTable(path string, want Origin) (*Table, error) {
 		return nil, fmt.Errorf("sensitivity: %s: format %d, want %d", path, t.Format, format)
 	}
 	for _, f := range []struct{ what, have, want string }{
-		{"model", t.Origin.Model, want.Model}, {"calibration data", t.Origin.Calibration, want.Calibration},
-		{"selection data", t.Origin.Selection, want.Selection}, {"settings", t.Origin.Settings, want.Settings},
+		{"another model", t.Origin.Model, want.Model}, {"other calibration data", t.Origin.Calibration, want.Calibration},
+		{"other selection data", t.Origin.Selection, want.Selection}, {"other settings", t.Origin.Settings, want.Settings},
 	} {
 		if f.have != f.want {
-			return nil, fmt.Errorf("sensitivity: %s was measured with another %s: %.60s, now %.60s", path, f.what, f.have, f.want)
+			return nil, fmt.Errorf("sensitivity: %s was measured with %s: %s, now %s", path, f.what, f.have, f.want)
 		}
 	}
 	return t, nil
