@@ -48,6 +48,7 @@ func main() {
 				return nil, nil, err
 			}
 			if methods != "" {
+				r.Output = stage.CompareFile
 				c, err := r.Compare(ctx, strings.Split(methods, ","))
 				if err != nil {
 					return nil, nil, err
@@ -68,12 +69,14 @@ func main() {
 // mixed measures damages, and plans where there is a budget.
 func mixed(ctx context.Context, r *stage.Run, budget int64) (any, []*report.Table, error) {
 	if budget == 0 {
+		r.Output = stage.SensitivityFile
 		s, err := r.Sensitivity(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
 		return s, s.Tables(), nil
 	}
+	r.Output = stage.PlanFile
 	m, err := r.MixedPrecision(ctx, budget)
 	if err != nil {
 		return nil, nil, err

@@ -181,12 +181,41 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// Activations with one calibrated scale, asymmetric weights and a damage that is not measured a second time.
+func TestMeasureStatic(t *testing.T) {
+	m, source := teacher(t)
+	base := qat.DefaultConfig()
+	base.Weight.Symmetric, base.Activation.Mode = false, quant.StaticTensor
+	study, held := studied(t, m, base)
+	inventory := must(NewInventory(m, source, base, DefaultConfig()))(t)
+	at := slices.IndexFunc(inventory.Parts, func(p Part) bool { return p.Path == "talker.code_predictor.lm_head.3" })
+	p := inventory.Parts[at]
+	p.Forms = p.Forms[:1]
+	table := NewTable(Origin{})
+	var last Damage
+	report := func(d Damage) error { last = d; return nil }
+	for range 2 {
+		if err := study.Measure(context.Background(), []Part{p}, table, func() error { return nil }, report); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := naive(t, study, source, held, p, p.Forms[0])
+	if len(table.Damages) != 1 || !slices.Equal(last.KL, want) || last.Scheme != "int4 asym g32" || last.Activation != "a8 static tensor" {
+		t.Errorf("%d damages, the last %+v, one student with it %v", len(table.Damages), last, want)
+	}
+	for g, kl := range last.KL {
+		if (kl != 0) != (g == 4) {
+			t.Errorf("code %d has KL %g from the head of code 4", g, kl)
+		}
+	}
+}
+
 // naive is the KL by codebook of a student of its own.
 func naive(t *testing.T, s *Study, source string, held data.List, p Part, f Form) []float64 {
 	t.Helper()
 	m := must(talker.Load(source, talker.Options{}))(t)
 	defer m.Close()
-	cfg := qat.DefaultConfig()
+	cfg := s.Quant
 	cfg.Include = []string{p.Path}
 	if p.Table { // some layer must be prepared: a copy of the float one is put back
 		cfg.Include = []string{"talker.codec_head"}
@@ -215,7 +244,11 @@ func naive(t *testing.T, s *Study, source string, held data.List, p Part, f Form
 		slot := slots[slices.IndexFunc(slots, func(s *nn.Slot) bool { return s.Path == p.Path })]
 		schemes := func(string) (quant.WeightScheme, quant.ActivationScheme) { return f.Asked, cfg.Activation }
 		res := must(calib.Fit(s.Stats, []*nn.Slot{slot}, schemes, s.Calib))(t)
-		if err := errors.Join(qat.SetQParams(m, res.Weights), qat.SetCodes(m, res.Codes)); err != nil {
+		err := errors.Join(qat.SetQParams(m, res.Weights), qat.SetCodes(m, res.Codes))
+		if len(res.Inputs) > 0 {
+			err = errors.Join(err, qat.SetInputScales(m, res.Inputs))
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

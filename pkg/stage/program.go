@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -26,7 +27,7 @@ type Program struct {
 	Name     string
 	Products []string               // entries of the run folder that it makes; one that is there is an error without -resume
 	Again    bool                   // works on what is there and may be repeated: no folder is occupied for it
-	Output   string                 // the entry that -out copies
+	Output   string                 // the entry that -out copies, unless the work gives the run another
 	Flags    func(fs *flag.FlagSet) // adds flags of its own; or nil
 	// Work runs stages. Its result goes to stdout as JSON with -json, else its tables do.
 	Work func(ctx context.Context, r *Run) (result any, tables []*report.Table, err error)
@@ -71,7 +72,7 @@ func (p Program) run(ctx context.Context, f experiment.Flags) (err error) {
 		return err
 	}
 	if f.Out != "" {
-		if err := r.deliver(p.Output, f.Out); err != nil {
+		if err := r.deliver(cmp.Or(r.Output, p.Output), f.Out); err != nil {
 			return err
 		}
 	}

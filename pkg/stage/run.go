@@ -44,6 +44,7 @@ type Run struct {
 	Dir        string
 	Log        io.Writer // progress and remarks for a person
 	Teacher    *talker.Model
+	Output     string // the entry that -out copies; "" for the program's usual one
 
 	source string // the teacher's folder
 	device gotch.Device
