@@ -35,7 +35,8 @@ func (m Mean) String() string {
 	return report.Significant(m.Mean, 4) + " ± " + report.Significant(m.Spread, 2)
 }
 
-func meanOf(x []float64) (m Mean) {
+// MeanOf is the mean of x and how far its numbers lie apart; the spread of one number is 0.
+func MeanOf(x []float64) (m Mean) {
 	for _, v := range x {
 		m.Mean += v / float64(len(x))
 	}
@@ -84,14 +85,14 @@ func SpreadOf(dirs []string) (*Spread, error) {
 		seen[s.Seed] = dir
 		all, out.Seeds, recovered = append(all, s), append(out.Seeds, s.Seed), append(recovered, s.Recovered)
 	}
-	out.Experiment, out.Recovered = all[0].Experiment, meanOf(recovered)
+	out.Experiment, out.Recovered = all[0].Experiment, MeanOf(recovered)
 	for i, first := range all[0].Rows {
 		over := func(number func(eval.Row) float64) Mean {
 			x := make([]float64, len(all))
 			for k, s := range all {
 				x[k] = number(s.Rows[i])
 			}
-			return meanOf(x)
+			return MeanOf(x)
 		}
 		out.Rows = append(out.Rows, SpreadRow{
 			Name:          first.Name,
