@@ -11,7 +11,7 @@ import (
 
 // Config says which forms of layers and tables are tried, and how they are measured.
 type Config struct {
-	Bits        []int   `toml:"bits"`         // of layers: 4 and 8; 16 stays float
+	Bits        []int   `toml:"bits"`         // of layers: 4 and 8 (which no native decoder knows yet); 16 stays float
 	Groups      []int64 `toml:"groups"`       // inputs of a layer that share a scale: 32, 64 or 128; 0 for all of a row
 	TableBits   []int   `toml:"table_bits"`   // the same of embedding tables
 	TableGroups []int64 `toml:"table_groups"` //
