@@ -23,10 +23,10 @@ import (
 
 // Row is what training did to one block: its loss over all data, before and after.
 type Row struct {
-	Block   string  `json:"block"`
-	Updates int     `json:"updates"`
-	Before  float64 `json:"before"`
-	After   float64 `json:"after"`
+	Block  string  `json:"block"`
+	Before float64 `json:"before"`
+	After  float64 `json:"after"`
+	Epoch  int     `json:"epoch"` // that was the best, and is kept; 0: the block is as it was
 }
 
 // blockFile is a trained block in the student's folder, by layerwise's Path; its metadata have the row.
@@ -94,13 +94,10 @@ func (r *run) block(ctx context.Context, i int) (row Row, err error) {
 	if row.Before, err = t.measure(ctx); err != nil {
 		return row, err
 	}
-	if row.Updates, err = t.train(ctx, i); err != nil {
+	if row.Epoch, row.After, err = t.train(ctx, i, row.Before); err != nil {
 		return row, err
 	}
-	if row.After, err = t.measure(ctx); err != nil {
-		return row, err
-	}
-	r.logf("blockwise: %s: loss %.4g, was %.4g; %d updates in %.1f s", row.Block, row.After, row.Before, row.Updates, time.Since(began).Seconds())
+	r.logf("blockwise: %s: loss %.4g, was %.4g; epoch %d of %d is kept, %.1f s", row.Block, row.After, row.Before, row.Epoch, r.cfg.Epochs, time.Since(began).Seconds())
 	text, err := json.Marshal(row)
 	if err != nil {
 		return row, err
@@ -179,12 +176,18 @@ func (t *trainer) measure(ctx context.Context) (float64, error) {
 	return 0, fmt.Errorf("loss %v, want a number (lower optim.lr)", sum/rows)
 }
 
-// train makes the updates of all epochs. The order of the batches is a function of the seed, the block and the epoch.
-func (t *trainer) train(ctx context.Context, i int) (updates int, err error) {
+// train makes the updates of all epochs and keeps the best of the block's states, the first among them. The order of the
+// batches is a function of the seed, the block and the epoch.
+func (t *trainer) train(ctx context.Context, i int, before float64) (epoch int, least float64, err error) {
 	params, n := nn.Params(t.part.Block), len(t.student.Batches)
+	best, least := &state{}, before
+	if err := best.take(params); err != nil {
+		return 0, 0, err
+	}
+	defer best.drop()
 	o, err := optim.New(optim.Groups(params, t.cfg.Optim), t.cfg.Optim)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer o.Close()
 	defer func() {
@@ -192,19 +195,28 @@ func (t *trainer) train(ctx context.Context, i int) (updates int, err error) {
 			err = errors.Join(err, tensor.RequireGrad(p.T, false))
 		}
 	}()
-	for epoch := range t.cfg.Epochs {
-		order := rng.New(t.cfg.Optim.Seed, fmt.Sprintf("blockwise %d %d", i, epoch)).Perm(n)
-		for _, k := range order {
+	for e := range t.cfg.Epochs {
+		for j, k := range rng.New(t.cfg.Optim.Seed, fmt.Sprintf("blockwise %d %d", i, e)).Perm(n) {
 			if err := ctx.Err(); err != nil {
-				return updates, err
+				return 0, 0, err
 			}
-			if err := t.update(o, k, t.cfg.Optim.Factor(updates, t.cfg.Epochs*n)); err != nil {
-				return updates, fmt.Errorf("update %d: %w", updates+1, err)
+			if err := t.update(o, k, t.cfg.Optim.Factor(e*n+j, t.cfg.Epochs*n)); err != nil {
+				return 0, 0, fmt.Errorf("update %d: %w", e*n+j+1, err)
 			}
-			updates++
+		}
+		loss, err := t.measure(ctx)
+		if err != nil {
+			return 0, 0, fmt.Errorf("epoch %d: %w", e+1, err)
+		}
+		if loss < least {
+			epoch, least = e+1, loss
+			if err := best.take(params); err != nil {
+				return 0, 0, err
+			}
 		}
 	}
-	return updates, nil
+	best.give(params)
+	return epoch, least, nil
 }
 
 func (t *trainer) update(o *optim.AdamW, k int, factor float64) error {

@@ -98,8 +98,8 @@ func TestBlocksComeCloser(t *testing.T) {
 	}
 	for i, r := range rows {
 		t.Logf("%s: %.4g, was %.4g; %.1f MiB", r.Block, r.After, r.Before, float64(peaks[i])/(1<<20))
-		if !(r.After < 0.98*r.Before) || r.Updates != 8 {
-			t.Errorf("%s: loss %g after %d updates, was %g", r.Block, r.After, r.Updates, r.Before)
+		if !(r.After < 0.98*r.Before) || r.Epoch == 0 {
+			t.Errorf("%s: loss %g of epoch %d, was %g", r.Block, r.After, r.Epoch, r.Before)
 		}
 	}
 	for _, pair := range [][2]int{{1, 2}, {3, 4}} {
@@ -107,7 +107,7 @@ func TestBlocksComeCloser(t *testing.T) {
 			t.Errorf("blocks %v take %g and %g bytes, want the same", pair, a, b)
 		}
 	}
-	if now, _ := tensor.Held(); now != before {
+	if now, _ := tensor.Held(); now > before+before/100 { // blocks of memory are cut differently
 		t.Errorf("%d bytes are held afterwards, %d before", now, before)
 	}
 	if !slices.Equal(values(t, student.CodecHead), head) {
@@ -155,6 +155,23 @@ func TestGoesOn(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%s was trained to the end %d times", block, n)
 		}
+	}
+}
+
+// A rate that only does harm leaves the student as it was.
+func TestKeepsTheBest(t *testing.T) {
+	teacher, student := teacherOf(t), studentOf(t)
+	cfg, before := settings(), values(t, student)
+	cfg.Epochs, cfg.Optim.LR, cfg.Optim.ScaleLR = 1, 0.3, 0.3
+	rows, err := Train(context.Background(), teacher, student, batchesOf(t, teacher, 2), t.TempDir(), "x", cfg, silent)
+	check(t, err)
+	for _, r := range rows {
+		if r.Epoch != 0 || r.After != r.Before {
+			t.Errorf("%s: epoch %d with loss %g is kept, %g before", r.Block, r.Epoch, r.After, r.Before)
+		}
+	}
+	if !slices.Equal(values(t, student), before) {
+		t.Error("the student has changed")
 	}
 }
 
