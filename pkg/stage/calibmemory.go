@@ -19,6 +19,7 @@ type CalibrationMemory struct {
 	Teacher     int64  `json:"teacher"`     // weights
 	Student     int64  `json:"student"`     // weights as they train, scales
 	Results     int64  `json:"results"`     // scales, and codes where the method has its own
+	Heap        int64  `json:"heap"`        // codes once more, packed for their file, and as much garbage as the heap bears
 	Block       string `json:"block"`       // the part that takes most
 	Grams       int64  `json:"grams"`       // its Gram matrices
 	Activations int64  `json:"activations"` // of its largest batch, the rows that are looked at included
@@ -66,9 +67,11 @@ func (r *Run) CalibrationMemory(m *talker.Model, plan *qat.Plan) (*CalibrationMe
 		x.Results += 4 * rows * groups
 		if e.Calib.WeightMethod == calib.RoundGPTQ || e.Calib.WeightMethod == calib.RoundAuto {
 			x.Results += l.Params
+			x.Heap += l.Params * int64(l.Weight.Bits) / 8
 		}
 	}
-	x.Total = x.Teacher + x.Results + max(x.Student, x.Grams+max(x.Activations, x.Fit))
+	x.Heap += x.Results
+	x.Total = x.Teacher + x.Results + x.Heap + max(x.Student, x.Grams+max(x.Activations, x.Fit))
 	x.Idle = min(x.Total/16, 128<<20)
 	x.Total += x.Idle + x.Process
 	return x, nil
@@ -151,7 +154,7 @@ func (x *CalibrationMemory) Table() *report.Table {
 		what string
 		n    int64
 	}{
-		{"teacher", x.Teacher}, {"student, before the first and behind the last block", x.Student}, {"scales and codes", x.Results},
+		{"teacher", x.Teacher}, {"student, before the first and behind the last block", x.Student}, {"scales and codes", x.Results}, {"codes packed, and garbage", x.Heap},
 		{"Gram matrices of a block", x.Grams}, {"activations of a block", x.Activations}, {"fit of a layer", x.Fit},
 		{"kept for the next tensors", x.Idle}, {"process", x.Process},
 		{"total, with the larger of student and block", x.Total},
