@@ -20,6 +20,7 @@ import (
 	"github.com/qakd/qakd/bench/contest"
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/experiment"
+	"github.com/qakd/qakd/pkg/report"
 )
 
 type options struct {
@@ -74,15 +75,19 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	fmt.Println(contest.Machine(o.threads))
 	var rows []contest.Row
+	var profiles []*report.Table
 	for _, j := range jobs {
 		if !slices.Contains(wanted, j.method) {
 			continue
 		}
-		row, err := o.race(ctx, j)
+		row, missed, err := o.race(ctx, j)
 		if err != nil {
 			return fmt.Errorf("%s: %w", j.method, err)
 		}
 		rows = append(rows, row)
+		if missed != nil {
+			profiles = append(profiles, missed)
+		}
 	}
-	return contest.Publish(o.out, os.Stdout, "milliseconds, best of the rounds", rows)
+	return contest.Publish(o.out, os.Stdout, "milliseconds, best of the rounds", rows, profiles...)
 }

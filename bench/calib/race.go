@@ -15,6 +15,7 @@ import (
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/quant"
+	"github.com/qakd/qakd/pkg/report"
 	"github.com/sugarme/gotch/ts"
 )
 
@@ -30,8 +31,8 @@ type layer struct {
 	x *ts.Tensor
 }
 
-// race lets both sides quantize one layer in turns.
-func (o options) race(ctx context.Context, j job) (row contest.Row, err error) {
+// race lets both sides quantize one layer in turns. Where autoround misses its goal, there is a profile.
+func (o options) race(ctx context.Context, j job) (row contest.Row, missed *report.Table, err error) {
 	l := layer{job: j}
 	err = nn.Run(func(c *nn.Context) error {
 		if err := l.make(c); err != nil {
@@ -76,9 +77,12 @@ func (o options) race(ctx context.Context, j job) (row contest.Row, err error) {
 			note += "; " + row.Note
 		}
 		row.Note, row.Reached = note, row.Reached && ours <= j.tolerance*theirs
+		if j.method == "autoround" && !row.Reached {
+			missed = l.profile(c, o.steps, row.Ours)
+		}
 		return nil
 	})
-	return row, err
+	return row, missed, err
 }
 
 // make draws the weight and inputs of 64 factors, noise, and channels of different size.
