@@ -38,7 +38,7 @@ func main() {
 				budget, err = report.ParseBytes(s)
 				return err
 			})
-			fs.StringVar(&methods, "compare", "", "compare `methods`, of "+strings.Join(calib.Presets(), ","))
+			fs.StringVar(&methods, "compare", "", "compare `methods`, of "+strings.Join(calib.Presets(), ",")+"; an observer of static inputs may follow, as in gptq/mse")
 		},
 		Work: func(ctx context.Context, r *stage.Run) (any, []*report.Table, error) {
 			if budget > 0 || damages {
