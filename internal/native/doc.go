@@ -9,7 +9,7 @@
 //
 //	pool, err := native.NewPool(2, "")    // threads, and the best kernels of this CPU
 //	stack, err := native.NewStack(pool, shape)
-//	err = stack.Bind(layers, norm)        // where the weights are
+//	err = stack.Bind(layers, norm, nil)   // where the weights are
 //	err = stack.Prefill(x, rows, out)     // prompts
 //	err = stack.Step(x, out)              // one row more for each
 //

@@ -91,11 +91,11 @@ func TestForeignProducts(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 1))
 	const rows, cols = 72, 48
 	w, bias, divisor := random(r, rows*cols, 1), random(r, rows, 1), random(r, cols, 1)
-	scaled, err := native.NewTransform(divisor, 0)
+	scaled, err := native.NewTransform(divisor, native.Rotation{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	both, err := native.NewTransform(divisor, 16)
+	both, err := native.NewTransform(divisor, native.Rotation{Block: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +161,12 @@ func decoder(t *testing.T, p *native.Pool, each func(name string, rows, cols int
 
 func decoderWith(t *testing.T, p *native.Pool, cache native.Kind, each func(name string, rows, cols int, w []float32) *native.Matrix) *native.Stack {
 	t.Helper()
+	return decoderIn(t, p, cache, nil, each)
+}
+
+// decoderIn has a rotated residual stream, and then gains of 1 before the projections.
+func decoderIn(t *testing.T, p *native.Pool, cache native.Kind, rotation *native.Transform, each func(name string, rows, cols int, w []float32) *native.Matrix) *native.Stack {
+	t.Helper()
 	r := rand.New(rand.NewPCG(22, 1))
 	frequency := make([]float32, headDim/2)
 	for i := range frequency {
@@ -173,6 +179,12 @@ func decoderWith(t *testing.T, p *native.Pool, cache native.Kind, each func(name
 	}
 	t.Cleanup(s.Close)
 	var all []native.Layer
+	gain := func() []float32 {
+		if rotation != nil {
+			return slices.Repeat([]float32{1}, width)
+		}
+		return random(r, width, 1)
+	}
 	for range layers {
 		matrix := func(name string, rows, cols int) *native.Matrix {
 			return each(name, rows, cols, random(r, rows*cols, 1/math.Sqrt(float64(cols))))
@@ -180,11 +192,11 @@ func decoderWith(t *testing.T, p *native.Pool, cache native.Kind, each func(name
 		all = append(all, native.Layer{
 			Q: matrix("q", heads*headDim, width), K: matrix("k", kvHeads*headDim, width), V: matrix("v", kvHeads*headDim, width),
 			O: matrix("o", width, heads*headDim), Gate: matrix("gate", inner, width), Up: matrix("up", inner, width),
-			Down: matrix("down", width, inner), InputNorm: random(r, width, 1), PostNorm: random(r, width, 1),
+			Down: matrix("down", width, inner), InputNorm: gain(), PostNorm: gain(),
 			QNorm: random(r, headDim, 1), KNorm: random(r, headDim, 1),
 		})
 	}
-	if err := s.Bind(all, random(r, width, 1)); err != nil {
+	if err := s.Bind(all, random(r, width, 1), rotation); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -269,7 +281,7 @@ func TestTransforms(t *testing.T) {
 		for i := range d {
 			d[i]++
 		}
-		tr, err := native.NewTransform(d, 32)
+		tr, err := native.NewTransform(d, native.Rotation{Block: 32})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -351,19 +363,24 @@ func TestCacheKeepsNaN(t *testing.T) {
 // What is refused, in one line each.
 func TestForeignRefusals(t *testing.T) {
 	m := foreign(t, 8, 12, make([]float32, 96), 0)
-	scaled, err := native.NewTransform(make([]float32, 5), 0)
+	scaled, err := native.NewTransform(make([]float32, 5), native.Rotation{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer scaled.Close()
-	rotated, err := native.NewTransform(nil, 8)
+	rotated, err := native.NewTransform(nil, native.Rotation{Block: 8})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rotated.Close()
 	for want, f := range map[string]func() error{
-		"with format <nil>":          func() error { _, err := native.Foreign(nil, 8, 12, nil); return err },
-		"a Hadamard block of 12":     func() error { _, err := native.NewTransform(nil, 12); return err },
+		"with format <nil>":      func() error { _, err := native.Foreign(nil, 8, 12, nil); return err },
+		"a Hadamard block of 20": func() error { _, err := native.NewTransform(nil, native.Rotation{Block: 20}); return err },
+		"a Hadamard block of 6":  func() error { _, err := native.NewTransform(nil, native.Rotation{Block: 6}); return err },
+		"3 signs for a Hadamard block of 4": func() error {
+			_, err := native.NewTransform(nil, native.Rotation{Block: 4, Signs: make([]float32, 3)})
+			return err
+		},
 		"a transform of 5 divisors":  func() error { return m.SetTransform(scaled) },
 		"blocks of 8 for 12 columns": func() error { return m.SetTransform(rotated) },
 	} {

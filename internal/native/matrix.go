@@ -76,52 +76,6 @@ func (m *Matrix) SetBias(v []float32) error {
 	return nil
 }
 
-// Transform is what happens to the input of products before anything else. Matrices that read one input share the work
-// where they share the Transform.
-type Transform struct{ c *C.nat_transform }
-
-// NewTransform divides by divisor [cols] (copied; nil for no division), then multiplies by the orthonormal Walsh–Hadamard
-// matrix along blocks of so many numbers (a power of two; 0 for none).
-func NewTransform(divisor []float32, block int) (*Transform, error) {
-	if block < 0 || block&(block-1) != 0 {
-		return nil, fmt.Errorf("native: a Hadamard block of %d, want a power of two", block)
-	}
-	t := &Transform{(*C.nat_transform)(C.calloc(1, C.sizeof_nat_transform))}
-	if t.c == nil {
-		return nil, errMemory
-	}
-	t.c.block = C.int(block)
-	if divisor != nil {
-		if t.c.divisor, t.c.cols = vector(divisor), C.int(len(divisor)); t.c.divisor == nil {
-			t.Close()
-			return nil, errMemory
-		}
-	}
-	return t, nil
-}
-
-// Close frees the transform; matrices that have it must not be used any more.
-func (t *Transform) Close() {
-	if t.c != nil {
-		C.free(unsafe.Pointer(t.c.divisor))
-		C.free(unsafe.Pointer(t.c))
-		t.c = nil
-	}
-}
-
-// SetTransform gives products a transform of their input; nil for none.
-func (m *Matrix) SetTransform(t *Transform) error {
-	m.c.transform = nil
-	if t == nil {
-		return nil
-	}
-	if t.c.divisor != nil && t.c.cols != m.c.cols || t.c.block > 0 && m.c.cols%t.c.block != 0 {
-		return fmt.Errorf("native: a transform of %d divisors and blocks of %d for %d columns", t.c.cols, t.c.block, m.c.cols)
-	}
-	m.c.transform = t.c
-	return nil
-}
-
 // Pack adds a copy in 12 bits per weight, which products of few rows then read instead: a quarter fewer bytes, and the
 // same numbers. It is a copy of this moment. false: the matrix stays as it is, because it is not bf16, its width is not
 // a multiple of 128, its weights have too many different exponents, or the pool's kernels do not read packed weights.

@@ -39,13 +39,17 @@ typedef struct {
   const float *val;
 } nat_packed;
 
-// What happens to the input of a product before anything else: x/divisor, then the orthonormal Walsh–Hadamard matrix along
-// blocks of so many numbers.
+// What happens to the input of a product before anything else: x/divisor, then D·H·D along blocks of so many numbers, with
+// the orthonormal Hadamard matrix H; see transform.c.
 typedef struct {
   const float *divisor; // [cols] or NULL
   int cols;
-  int block;            // a power of two that divides the width; 0: none
+  int block;            // 2^k or 12·2^k; it divides the width; 0: none
+  const float *signs;   // D, [block] or NULL
 } nat_transform;
+
+// y = the transform of x [n]; they may be the same.
+void nat_transform_row(const nat_transform *t, const float *x, int n, float *y);
 
 // A matrix [rows, cols], row after row, or the descriptor of a foreign one. What is at data belongs to somebody else.
 struct nat_matrix {
@@ -110,6 +114,7 @@ typedef struct nat_stack nat_stack;
 nat_stack *nat_stack_new(nat_pool *pool, const nat_kernels *kernels, const nat_shape *shape, const float *frequency);
 nat_layer *nat_stack_layers(nat_stack *s);
 void nat_stack_norm(nat_stack *s, const float *gain);
+void nat_stack_rotation(nat_stack *s, const nat_transform *t); // of the residual stream, its own inverse; NULL: none
 int nat_stack_prefill(nat_stack *s, const float *x, const int32_t *rows, int sequences, float *out);
 int nat_stack_step(nat_stack *s, const float *x, float *out);
 int nat_stack_keep(nat_stack *s, const int32_t *from, int sequences);

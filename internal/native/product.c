@@ -36,24 +36,6 @@ int nat_desk_fit(nat_desk *d, int threads, int M) {
 
 void nat_desk_free(nat_desk *d) { free(d->data); }
 
-// x/divisor, then orthonormal Walsh–Hadamard matrices along blocks.
-static void transform(const nat_transform *t, const float *x, int n, float *y) {
-  if (t->divisor)
-    for (int i = 0; i < n; i++) y[i] = x[i] / t->divisor[i];
-  else
-    memcpy(y, x, sizeof(float) * (size_t)n);
-  if (t->block < 2) return;
-  for (int half = 1; half < t->block; half *= 2)
-    for (int i = 0; i < n; i += 2 * half)
-      for (int k = i; k < i + half; k++) {
-        float a = y[k], b = y[k + half];
-        y[k] = a + b;
-        y[k + half] = a - b;
-      }
-  const float scale = 1 / sqrtf((float)t->block);
-  for (int i = 0; i < n; i++) y[i] *= scale;
-}
-
 // What stands between x and w's product, in one go over a thread's rows.
 static void ready(const nat_work *j, nat_input *in, const nat_matrix *w) {
   const int norm = in->gain && !in->normed, turn = w->transform && w->transform != in->turned;
@@ -80,7 +62,7 @@ static void ready(const nat_work *j, nat_input *in, const nat_matrix *w) {
   }
   if (turn) {
     for (int m = from; m < to; m++)
-      transform(w->transform, in->x + (size_t)m * (size_t)in->ldx, w->cols, turned + (size_t)m * (size_t)w->cols);
+      nat_transform_row(w->transform, in->x + (size_t)m * (size_t)in->ldx, w->cols, turned + (size_t)m * (size_t)w->cols);
     in->turned = w->transform;
     in->turned_x = turned;
     in->made = NULL;

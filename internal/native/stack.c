@@ -29,6 +29,7 @@ void nat_stack_norm(nat_stack *s, const float *gain) {
   memcpy(s->norm, gain, sizeof(float) * (size_t)s->shape.width);
   s->noted = 0; // the layers are new too
 }
+void nat_stack_rotation(nat_stack *s, const nat_transform *t) { s->rotation = t; }
 
 nat_stack *nat_stack_new(nat_pool *pool, const nat_kernels *kernels, const nat_shape *shape, const float *frequency) {
   nat_stack *s = calloc(1, sizeof *s);
@@ -178,7 +179,10 @@ void nat_stack_pass(nat_stack *s, const nat_work *j, int M) {
   const nat_shape *n = &s->shape;
   const int thread = j->thread;
   nat_lap(s, thread, NAT_OUTSIDE);
+  if (s->rotation) nat_pool_barrier(s->pool); // each thread has written some columns of a row
   for (int i = thread; i < M; i += s->threads) {
+    float *x = s->x + (size_t)i * (size_t)n->width;
+    if (s->rotation) nat_transform_row(s->rotation, x, n->width, x);
     for (int d = 0; d < n->dim / 2; d++) {
       float phase = (float)s->of[i].position * s->frequency[d];
       s->angle[(size_t)i * n->dim + d] = cosf(phase);
@@ -215,9 +219,11 @@ void nat_stack_pass(nat_stack *s, const nat_work *j, int M) {
   }
 }
 
-// nat_stack_final is the final norm of row m of s->x.
+// nat_stack_final is the final norm of row m of s->x, once after each pass: the row is turned back in place.
 void nat_stack_final(nat_stack *s, int m, float *out) {
-  s->kernels->rmsnorm(s->x + (size_t)m * s->shape.width, s->norm, s->shape.width, s->shape.eps, out);
+  float *x = s->x + (size_t)m * s->shape.width;
+  if (s->rotation) nat_transform_row(s->rotation, x, s->shape.width, x);
+  s->kernels->rmsnorm(x, s->norm, s->shape.width, s->shape.eps, out);
 }
 
 typedef struct {

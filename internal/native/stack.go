@@ -55,8 +55,9 @@ func NewStack(pool *Pool, s Shape) (*Stack, error) {
 	return st, nil
 }
 
-// Bind says where the weights are; norm is the final gain. Sequences under way are forgotten at the next Prefill only.
-func (s *Stack) Bind(layers []Layer, norm []float32) error {
+// Bind says where the weights are; norm is the final gain. rotation, or nil, turns the rows before the first layer, and
+// back before the final norm: it is its own inverse, and must live as long as it is bound. Sequences under way are forgotten at the next Prefill only.
+func (s *Stack) Bind(layers []Layer, norm []float32, rotation *Transform) error {
 	if s.c == nil {
 		return errClosed
 	}
@@ -67,6 +68,13 @@ func (s *Stack) Bind(layers []Layer, norm []float32) error {
 		if err := s.shape.check(l); err != nil {
 			return fmt.Errorf("native: layer %d: %w", i, err)
 		}
+	}
+	var turn *C.nat_transform
+	if rotation != nil {
+		if err := rotation.fits(s.shape.Width); err != nil {
+			return err
+		}
+		turn = rotation.c
 	}
 	s.freeGains()
 	to := unsafe.Slice(C.nat_stack_layers(s.c), len(layers))
@@ -81,6 +89,7 @@ func (s *Stack) Bind(layers []Layer, norm []float32) error {
 		}
 	}
 	C.nat_stack_norm(s.c, floats(norm))
+	C.nat_stack_rotation(s.c, turn)
 	s.bound = true
 	return nil
 }

@@ -21,6 +21,7 @@ struct nat_stack {
   int threads;
   nat_layer *layer;
   float *norm, *frequency;
+  const nat_transform *rotation; // of the residual stream, or NULL
 
   int sequences, cache_size;
   nat_cache **cache; // [sequences]

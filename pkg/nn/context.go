@@ -11,7 +11,7 @@ import (
 type Context struct {
 	*tensor.Scope
 	Input  func(path string, x *ts.Tensor) // the input of each projection, before its transform
-	Output func(path string, y *ts.Tensor) // the output of each block
+	Output func(path string, y *ts.Tensor) // the output of each block, in the basis of the residual stream
 	// Recompute makes each block of a Decoder that is recorded keep its input only: the rest is computed again in the
 	// backward pass, to the bit (gradient checkpointing, Chen et al. 2016).
 	Recompute bool

@@ -19,21 +19,28 @@ type DecoderConfig struct {
 // Decoder is a stack of blocks with a final norm. Its input is a sequence of embeddings.
 type Decoder struct {
 	cfg    DecoderConfig
+	Path   string
 	Blocks []*Block
 	Norm   *RMSNorm
+	// Rotation of the residual stream: rows are turned before the first block, and back before the final norm, whose gain
+	// and readers know nothing of it. The blocks' weights carry the rest. The zero value is none.
+	Rotation Hadamard
 }
 
 // NewDecoder declares path.layers.N and path.norm.
 func NewDecoder(path string, cfg DecoderConfig) *Decoder {
-	d := &Decoder{cfg: cfg, Norm: NewRMSNorm(path+".norm", cfg.Attention.Width, cfg.Attention.Eps)}
+	d := &Decoder{cfg: cfg, Path: path, Norm: NewRMSNorm(path+".norm", cfg.Attention.Width, cfg.Attention.Eps)}
 	for i := range cfg.Layers {
 		d.Blocks = append(d.Blocks, NewBlock(fmt.Sprintf("%s.layers.%d", path, i), cfg.Attention, cfg.Inner))
 	}
 	return d
 }
 
-// Visit shows the blocks, then the norm.
+// Visit shows the decoder, the blocks, then the norm.
 func (d *Decoder) Visit(v Visitor) {
+	if v.Decoder != nil {
+		v.Decoder(d)
+	}
 	for _, b := range d.Blocks {
 		b.Visit(v)
 	}
@@ -44,6 +51,7 @@ func (d *Decoder) Visit(v Visitor) {
 // [B or 1, 1, T, S], or nil; caches are nil, or one per layer.
 func (d *Decoder) Forward(c *Context, x, positions, mask *ts.Tensor, caches []*KVCache) *ts.Tensor {
 	rot := d.cfg.Rotary.Angles(c, positions, x.DType())
+	x = d.Enter(c, x)
 	for i, b := range d.Blocks {
 		var cache *KVCache
 		if caches != nil {
@@ -51,7 +59,20 @@ func (d *Decoder) Forward(c *Context, x, positions, mask *ts.Tensor, caches []*K
 		}
 		x = layer(c, b, x, rot, mask, cache)
 	}
-	return d.Norm.Forward(c, x)
+	return d.Leave(c, x)
+}
+
+// Enter is what Forward makes of x [B,T,H] before the first block: it turns the rows into the basis of the residual stream.
+func (d *Decoder) Enter(c *Context, x *ts.Tensor) *ts.Tensor {
+	if d.Rotation.Block == 0 {
+		return x
+	}
+	return d.Rotation.Apply(c, x)
+}
+
+// Leave is what Forward makes of x [B,T,H] behind the last block: the rows turned back, and final-normed.
+func (d *Decoder) Leave(c *Context, x *ts.Tensor) *ts.Tensor {
+	return d.Norm.Forward(c, d.Enter(c, x)) // the rotation is its own inverse
 }
 
 // Layer is block i of Forward alone: it maps x [B,T,H] to what the next block, or the final norm, reads.

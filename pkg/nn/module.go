@@ -66,6 +66,7 @@ type Visitor struct {
 	Param     func(*Param)
 	Slot      func(*Slot)
 	Embedding func(*Embedding)
+	Decoder   func(*Decoder)
 }
 
 // Module is a part of the tree.
@@ -91,6 +92,13 @@ func Params(m Module) []*Param {
 func Slots(m Module) []*Slot {
 	var out []*Slot
 	m.Visit(Visitor{Slot: func(s *Slot) { out = append(out, s) }})
+	return out
+}
+
+// Decoders lists m's decoders in the order of the tree.
+func Decoders(m Module) []*Decoder {
+	var out []*Decoder
+	m.Visit(Visitor{Decoder: func(d *Decoder) { out = append(out, d) }})
 	return out
 }
 

@@ -2,8 +2,6 @@ package nn
 
 import (
 	"fmt"
-	"math"
-	"math/bits"
 	"slices"
 	"strings"
 	"testing"
@@ -123,31 +121,4 @@ func TestChannelScale(t *testing.T) {
 			t.Errorf("%d parameters, want the scale and the weight", n)
 		}
 	})
-}
-
-// The butterfly passes equal the product with the dense Walsh–Hadamard matrix, block by block, and undo themselves.
-func TestHadamard(t *testing.T) {
-	const width, block = 24, 8
-	run(t, func(c *Context) {
-		x := c.Randn(3, width)
-		h := Hadamard{Block: block}
-		y := h.Apply(c, x)
-		in := floats(t, x)
-		want := make([]float64, len(in))
-		for i := range want {
-			base := i / block * block
-			for k := range block { // H[i][k] = (-1)^popcount(i & k)
-				sign := 1 - 2*(bits.OnesCount(uint(i%block&k))%2)
-				want[i] += float64(sign) * float64(in[base+k]) / math.Sqrt(block)
-			}
-		}
-		wantClose(t, "hadamard", floats(t, y), want, 1e-5)
-		wantClose(t, "twice", floats(t, h.Apply(c, y)), wide(in), 1e-5)
-	})
-	for _, block := range []int64{0, 6, 16} {
-		err := Run(func(c *Context) error { Hadamard{Block: block}.Apply(c, c.Randn(1, width)); return nil })
-		if want := fmt.Sprintf("block %d does not fit width %d", block, width); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v, want %q", err, want)
-		}
-	}
 }

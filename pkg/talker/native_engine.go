@@ -62,6 +62,7 @@ func (e *engine) bind() error {
 	w.round++
 	talker, predictor := w.layers(m.Decoder), w.layers(m.Predictor.Decoder)
 	norm, cpNorm := w.vector(m.Decoder.Norm.W), w.vector(m.Predictor.Decoder.Norm.W)
+	turn, cpTurn := w.rotation(m.Decoder), w.rotation(m.Predictor.Decoder)
 	e.head = w.slot(m.CodecHead)
 	tables := []*native.Matrix{w.table(m.CodecEmbedding)}
 	var heads []*native.Matrix
@@ -75,10 +76,10 @@ func (e *engine) bind() error {
 	if w.err != nil {
 		return w.err
 	}
-	if err := e.talker.Bind(talker, norm); err != nil {
+	if err := e.talker.Bind(talker, norm, turn); err != nil {
 		return err
 	}
-	if err := e.predictor.Bind(predictor, cpNorm); err != nil {
+	if err := e.predictor.Bind(predictor, cpNorm, cpTurn); err != nil {
 		return err
 	}
 	frames, err := native.NewPredictor(e.predictor, e.adapter, heads, tables)

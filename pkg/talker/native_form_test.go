@@ -2,6 +2,7 @@ package talker
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -94,6 +95,34 @@ func TestNativeTransforms(t *testing.T) {
 	}
 	if _, err := m.Steppers(StepperOptions{}); err == nil || !strings.Contains(err.Error(), "a Hadamard block of 3") {
 		t.Errorf("error %v, want the block", err)
+	}
+}
+
+// Kernels rotate as the library does.
+func TestNativeHadamard(t *testing.T) {
+	for _, h := range []nn.Hadamard{{Block: 1, Seed: 1}, {Block: 32}, {Block: 12}, {Block: 96, Seed: 2}, {Block: 64, Seed: 3}} {
+		kernel, err := native.NewTransform(nil, rotated(h))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer kernel.Close()
+		run(t, func(c *nn.Context) error {
+			x := c.Randn(1, 3*h.Block)
+			have, err := tensor.Floats(x)
+			if err != nil {
+				return err
+			}
+			if err := kernel.Apply(have); err != nil {
+				return err
+			}
+			want, err := tensor.Floats(h.Apply(c, x))
+			for i := range want {
+				if math.Abs(float64(have[i]-want[i])) > 1e-5 {
+					t.Fatalf("%v: number %d is %v, want %v", h, i, have[i], want[i])
+				}
+			}
+			return err
+		})
 	}
 }
 

@@ -19,12 +19,24 @@ func (w *weights) transform(s *nn.Slot) *native.Transform {
 	if s.Transform == nil || w.err != nil {
 		return nil
 	}
-	divisor, block, err := turning(s)
+	divisor, rotation, err := turning(s)
 	if err != nil {
 		w.err = err
 		return nil
 	}
-	have, now := w.turns[s.Transform], (*ts.Tensor)(nil)
+	return w.turn(s.Transform, divisor, rotation)
+}
+
+// rotation is that of a decoder's residual stream; nil for none.
+func (w *weights) rotation(d *nn.Decoder) *native.Transform {
+	if d.Rotation.Block == 0 || w.err != nil {
+		return nil
+	}
+	return w.turn(d.Rotation, nil, rotated(d.Rotation))
+}
+
+func (w *weights) turn(key nn.Transform, divisor *nn.Param, rotation native.Rotation) *native.Transform {
+	have, now := w.turns[key], (*ts.Tensor)(nil)
 	if divisor != nil {
 		now = divisor.T
 	}
@@ -35,7 +47,7 @@ func (w *weights) transform(s *nn.Slot) *native.Transform {
 	if divisor != nil {
 		values = w.vector(divisor)
 	}
-	n, err := native.NewTransform(values, block)
+	n, err := native.NewTransform(values, rotation)
 	if w.err == nil {
 		w.err = err
 	}
@@ -45,17 +57,21 @@ func (w *weights) transform(s *nn.Slot) *native.Transform {
 	if have != nil {
 		have.n.Close() // those that have it are described again, or dropped
 	}
-	w.turns[s.Transform] = &turn{now, n}
+	w.turns[key] = &turn{now, n}
 	return n
 }
 
-// turning is what the transform of a slot divides by, or nil, and the block that it rotates, or 0.
-func turning(s *nn.Slot) (divisor *nn.Param, block int, err error) {
+// turning is what the transform of a slot divides by, or nil, and how it rotates.
+func turning(s *nn.Slot) (divisor *nn.Param, r native.Rotation, err error) {
 	switch t := s.Transform.(type) {
 	case *nn.ChannelScale:
-		return t.S, 0, nil
+		return t.S, r, nil
 	case nn.Hadamard:
-		return nil, int(t.Block), nil
+		return nil, rotated(t), nil
 	}
-	return nil, 0, fmt.Errorf("%s has a %T on its input, want a scale per channel or a rotation", s.Path, s.Transform)
+	return nil, r, fmt.Errorf("%s has a %T on its input, want a scale per channel or a rotation", s.Path, s.Transform)
+}
+
+func rotated(h nn.Hadamard) native.Rotation {
+	return native.Rotation{Block: int(h.Block), Signs: h.Signs()}
 }

@@ -31,7 +31,7 @@ func (p *Part) Rows(b *Batch) int64 {
 func (m *Model) Parts() []Part {
 	parts := []Part{{
 		Path: "talker.text_projection", Slots: []*nn.Slot{m.TextUp, m.TextDown},
-		Forward: func(c *nn.Context, b *Batch, _ *ts.Tensor) *ts.Tensor { return m.Embed(c, b) },
+		Forward: func(c *nn.Context, b *Batch, _ *ts.Tensor) *ts.Tensor { return m.Decoder.Enter(c, m.Embed(c, b)) },
 	}}
 	for i, block := range m.Decoder.Blocks {
 		parts = append(parts, Part{
@@ -59,7 +59,7 @@ func (m *Model) Parts() []Part {
 	return append(parts, Part{
 		Path: "talker.code_predictor.lm_head", Slots: m.Predictor.Heads,
 		Forward: func(c *nn.Context, _ *Batch, x *ts.Tensor) *ts.Tensor {
-			m.CodeLogits(c, m.predicting(c, m.Predictor.Decoder.Norm.Forward(c, x)))
+			m.CodeLogits(c, m.predicting(c, m.Predictor.Decoder.Leave(c, x)))
 			return nil
 		},
 	})
@@ -67,8 +67,8 @@ func (m *Model) Parts() []Part {
 
 // between the decoders: the talker's last block's rows [B,T,H] become the code predictor's first rows [N,G,Hp].
 func (m *Model) between(c *nn.Context, b *Batch, x *ts.Tensor) *ts.Tensor {
-	hidden := m.Decoder.Norm.Forward(c, x)
+	hidden := m.Decoder.Leave(c, x)
 	m.CodecHead.Forward(c, m.Pick(c, hidden, b.TargetRows()))
 	codes := m.ints(c, b.FrameCodes(), int64(len(b.Frame)), int64(m.Config.Groups()))
-	return m.Predictor.Adapt(c, m.PredictorRows(c, m.Pick(c, hidden, b.ConditionRows()), codes))
+	return m.Predictor.Decoder.Enter(c, m.Predictor.Adapt(c, m.PredictorRows(c, m.Pick(c, hidden, b.ConditionRows()), codes)))
 }

@@ -12,7 +12,15 @@ import (
 // All parts in a row are the model to the bit: what each projection reads, in the same order, and what the heads say of a
 // batch with padding; and their slots are the model's.
 func TestPartsAreTheModel(t *testing.T) {
-	m := loadFixture(t, "tiny-f32")
+	for _, rotation := range []nn.Hadamard{{}, {Block: 16, Seed: 1}} {
+		m := loadFixture(t, "tiny-f32")
+		m.Decoder.Rotation, m.Predictor.Decoder.Rotation = rotation, rotation
+		partsAreTheModel(t, m)
+	}
+}
+
+func partsAreTheModel(t *testing.T, m *Model) {
+	t.Helper()
 	b := paddedBatch(t, m)
 	type seen struct {
 		path string

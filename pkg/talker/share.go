@@ -15,6 +15,13 @@ func (m *Model) Share() (*Model, error) {
 	}
 	n.SetDType(m.DType)
 	n.Device = m.Device
+	decoders, slots := nn.Decoders(m), nn.Slots(m)
+	for i, d := range nn.Decoders(n) {
+		d.Rotation = decoders[i].Rotation
+	}
+	for i, s := range nn.Slots(n) {
+		s.Transform = slots[i].Transform
+	}
 	from, to := nn.Params(m), nn.Params(n)
 	if len(from) != len(to) {
 		return nil, fmt.Errorf("talker: share: %d parameters, want the %d of a float model", len(from), len(to))
