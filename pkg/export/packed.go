@@ -71,6 +71,10 @@ func readPacked(dir string, quantization json.RawMessage) (*model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
+	if n := len(cfg.Rotations()); n > 0 {
+		return nil, fmt.Errorf("the model turns %d inputs and residual streams by Hadamard matrices as it runs, which other formats and their "+
+			"loaders do not: calibrate without calib.rotation", n)
+	}
 	src, err := ckpt.Open(dir)
 	if err != nil {
 		return nil, err

@@ -19,12 +19,15 @@ type Quant struct {
 	AllEmbeddings Sum          `json:"all_embeddings"`
 	Kept          []string     `json:"kept"` // projections that stay float
 	Notes         []string     `json:"notes,omitempty"`
-	Params        int64        `json:"params"`       // quantized weights
-	BytesBefore   int64        `json:"bytes_before"` // of them in bf16
-	BytesAfter    int64        `json:"bytes_after"`  // packed: codes, scales, zero points
-	BitsPerWeight float64      `json:"bits_per_weight"`
-	SQNR          *float64     `json:"sqnr_db,omitempty"` // of all quantized weights together; with a teacher only
-	Rest          Part         `json:"rest"`              // what is not quantized, as the file has it
+
+	Rotations []qat.Rotation `json:"rotations,omitempty"` // that the model computes as it runs
+
+	Params        int64    `json:"params"`       // quantized weights
+	BytesBefore   int64    `json:"bytes_before"` // of them in bf16
+	BytesAfter    int64    `json:"bytes_after"`  // packed: codes, scales, zero points
+	BitsPerWeight float64  `json:"bits_per_weight"`
+	SQNR          *float64 `json:"sqnr_db,omitempty"` // of all quantized weights together; with a teacher only
+	Rest          Part     `json:"rest"`              // what is not quantized, as the file has it
 }
 
 // Sum of quantized matrices.
@@ -92,6 +95,9 @@ func (c *Checkpoint) Quant(cfg qat.Config, teacher string) (*Quant, error) {
 	if err := c.readScales(q); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Dir, err)
 	}
+	if teacher != "" && len(q.Rotations) > 0 {
+		return nil, fmt.Errorf("%s: its weights carry rotations, and those of teacher %s do not: there is nothing to compare by layers", c.Dir, teacher)
+	}
 	if teacher != "" {
 		return q, c.compare(q, teacher)
 	}
@@ -113,6 +119,7 @@ func (c *Checkpoint) plans(q *Quant, cfg qat.Config) (map[string]qat.LayerPlan, 
 			return nil, err
 		}
 		layers = append(folder.Layers, folder.Tables...)
+		q.Rotations = folder.Rotations
 	}
 	plans := map[string]qat.LayerPlan{}
 	for _, l := range layers {

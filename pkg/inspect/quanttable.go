@@ -70,7 +70,14 @@ func (q *Quant) Tables() []*report.Table {
 	for _, note := range q.Notes {
 		total.Add("note: "+note, "", "", "", "", "")
 	}
-	return []*report.Table{t, total}
+	if len(q.Rotations) == 0 {
+		return []*report.Table{t, total}
+	}
+	turned := &report.Table{Title: "Hadamard rotations as it runs: of a decoder's residual stream, of a projection's input", Columns: []string{"path", "block", "seed of signs"}}
+	for _, r := range q.Rotations {
+		turned.Add(r.Path, r.Block, r.Seed)
+	}
+	return []*report.Table{t, turned, total}
 }
 
 // float is the number behind a pointer for report.Cell; nil for none.

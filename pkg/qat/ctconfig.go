@@ -19,6 +19,7 @@ type quantizationConfig struct {
 	Status string                 `json:"quantization_status"`
 	Groups map[string]configGroup `json:"config_groups"`
 	Ignore []string               `json:"ignore"`
+	Turned *transforms            `json:"transform_config,omitempty"`
 }
 
 // configGroup is one scheme and the layers that have it: class names ("Linear"), paths, or "re:" regular expressions.
@@ -66,11 +67,11 @@ func bySchemes(layers []LayerPlan) (order []scheme, paths map[scheme][]string) {
 
 // newQuantizationConfig makes one group per distinct scheme, in the order of the layers. A single one targets every
 // Linear that ignore does not name; several name their layers. Embeddings have groups of their own, which name them.
-func newQuantizationConfig(layers, tables []LayerPlan, ignore []string) quantizationConfig {
+func newQuantizationConfig(layers, tables []LayerPlan, ignore []string, rotations []Rotation) quantizationConfig {
 	order, paths := bySchemes(layers)
 	cfg := quantizationConfig{
 		Method: "compressed-tensors", Format: packFormat, Status: "compressed",
-		Groups: map[string]configGroup{}, Ignore: append([]string{}, ignore...),
+		Groups: map[string]configGroup{}, Ignore: append([]string{}, ignore...), Turned: newTransforms(rotations),
 	}
 	for i, s := range order {
 		targets := paths[s]
@@ -118,6 +119,9 @@ func (q *quantizationConfig) check() error {
 	}
 	if len(q.Groups) == 0 {
 		return fmt.Errorf("config_groups is empty")
+	}
+	if err := q.Turned.check(); err != nil {
+		return err
 	}
 	for name, g := range q.Groups {
 		if g.Format != "" && g.Format != packFormat {

@@ -31,6 +31,8 @@ type Folder struct {
 	Kind   string      `json:"kind"`   // "float", "student" (fake-quantized) or "packed"
 	Layers []LayerPlan `json:"layers"` // the quantized ones, in the order of their names (packed) or of the tree (student)
 	Tables []LayerPlan `json:"tables"` // embeddings likewise
+
+	Rotations []Rotation `json:"rotations,omitempty"` // what is computed beside the layers
 }
 
 // Describe says how the layers of a checkpoint folder are quantized, from its headers and settings alone: weights are
@@ -55,7 +57,7 @@ func Describe(dir string) (*Folder, error) {
 	if st != nil {
 		return describeStudent(st, src)
 	}
-	f := &Folder{Kind: "packed"}
+	f := &Folder{Kind: "packed", Rotations: q.Turned.list()}
 	for _, info := range src.Infos() {
 		if !strings.HasSuffix(info.Name, ".weight_shape") {
 			continue
@@ -91,7 +93,7 @@ func storedTable(src *ckpt.Reader, info ckpt.Info, q *quantizationConfig) (*Pack
 }
 
 func describeStudent(st *student, src *ckpt.Reader) (*Folder, error) {
-	f := &Folder{Kind: "student"}
+	f := &Folder{Kind: "student", Rotations: st.Turned}
 	var err error
 	if f.Layers, err = describeStored(st.Layers, src); err != nil {
 		return nil, err

@@ -70,8 +70,18 @@
 //	{"format": 1, "layers": [{"path": ..., "weight": {"bits": 4, "symmetric": true, "granularity": "per_group",
 //	  "group_size": 32}, "activation": {"bits": 8, "mode": "dynamic_token"}, "learn_scales": true, "lsq_gradient": false}]}
 //
-// with "tables" likewise for embeddings, and with "dual_lsq", "integer_forward" and "bf16_backward" where they are true
+// with "tables" likewise for embeddings, "rotations" as below, and with "dual_lsq", "integer_forward" and "bf16_backward" where they are true
 // ([Config]).
+//
+// # Rotations
+//
+// A rotated model (package calib) computes some rotations as it runs, [Rotations]: they are part of the folder, qat.json of a
+// student, the key transform_config of a packed checkpoint's quantization_config:
+//
+//	{"format": "qakd-hadamard-1", "rotations": [{"path": "talker.model", "block": 2048, "seed": 1}, ...]}
+//
+// with a decoder's path for its residual stream and a projection's for its input. Loaders of compressed-tensors know other
+// schemas under this key, and so refuse the folder; FromCheckpoint refuses theirs.
 //
 // The effective scale is the master rounded to the grid of package quant, the effective zero point the master rounded
 // and clamped.

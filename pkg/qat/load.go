@@ -65,6 +65,9 @@ func FromCheckpoint(m nn.Module, dir string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	if err := rotate(m, q.Turned.list()); err != nil {
+		return fmt.Errorf("qat: %s: %w", dir, err)
+	}
 	for s, p := range layers {
 		swap(s, p)
 	}
@@ -229,6 +232,9 @@ func (st *student) swap(m nn.Module, path string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	if err := rotate(m, st.Turned); err != nil {
+		return fmt.Errorf("qat: %s: %w", path, err)
+	}
 	for s, l := range layers {
 		swap(s, l)
 	}
@@ -286,6 +292,9 @@ func LoadLayers(dir string) (Layers, error) {
 		if s != nil {
 			layers = append(layers, s)
 		}
+	}
+	if err := rotate(layers, q.Turned.list()); err != nil {
+		return nil, fmt.Errorf("qat: %s: %w", dir, err)
 	}
 	if err := nn.Load(layers, src, nn.LoadOptions{DType: gotch.Float, Device: gotch.CPU}); err != nil {
 		return nil, fmt.Errorf("qat: %s: %w", dir, err)

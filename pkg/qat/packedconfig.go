@@ -15,8 +15,11 @@ type PackedConfig struct{ q quantizationConfig }
 // NewPackedConfig is what SaveCheckpoint writes for layers and embedding tables (of which it reads Path, Weight and
 // Activation) and for what stays float: paths, or "re:" regular expressions.
 func NewPackedConfig(layers, tables []LayerPlan, ignore []string) *PackedConfig {
-	return &PackedConfig{newQuantizationConfig(layers, tables, ignore)}
+	return &PackedConfig{newQuantizationConfig(layers, tables, ignore, nil)}
 }
+
+// Rotations are what the model computes beside its projections.
+func (c *PackedConfig) Rotations() []Rotation { return c.q.Turned.list() }
 
 // ParsePackedConfig reads the value of the key quantization_config and refuses what this package cannot run.
 func ParsePackedConfig(raw []byte) (*PackedConfig, error) {

@@ -171,7 +171,7 @@ func SaveLayers(dir string, m nn.Module) (*SaveResult, error) {
 	if len(layers) == 0 {
 		return nil, errors.New("qat: save: no layer is quantized")
 	}
-	cfg, err := json.MarshalIndent(map[string]any{"quantization_config": newQuantizationConfig(layers, tables, kept)}, "", "  ")
+	cfg, err := json.MarshalIndent(map[string]any{"quantization_config": newQuantizationConfig(layers, tables, kept, Rotations(m))}, "", "  ")
 	if err != nil {
 		return nil, err
 	}

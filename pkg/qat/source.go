@@ -104,7 +104,7 @@ func (s *source) packedConfig(m nn.Module, layers, tables []LayerPlan, carried [
 			ignore = append(ignore, entry)
 		}
 	}
-	q, err := json.Marshal(newQuantizationConfig(layers, tables, ignore))
+	q, err := json.Marshal(newQuantizationConfig(layers, tables, ignore, Rotations(m)))
 	if err != nil {
 		return nil, err
 	}

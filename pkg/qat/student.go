@@ -22,6 +22,7 @@ type student struct {
 	Format int            `json:"format"`
 	Layers []studentLayer `json:"layers"`
 	Tables []studentLayer `json:"tables,omitempty"` // embeddings
+	Turned []Rotation     `json:"rotations,omitempty"`
 }
 
 type studentLayer struct {
@@ -84,7 +85,7 @@ func SaveStudent(dir string, m nn.Module, opt SaveOptions) error {
 		return err
 	}
 	defer src.Close()
-	st := student{Format: studentFormat}
+	st := student{Format: studentFormat, Turned: Rotations(m)}
 	for _, s := range nn.Slots(m) {
 		if l, ok := s.P.(*Linear); ok {
 			st.Layers = append(st.Layers, newStudentLayer(l))
