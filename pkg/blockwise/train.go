@@ -41,7 +41,8 @@ type run struct {
 	logf             func(format string, args ...any)
 }
 
-// Train trains the blocks of student, in place, to do what those of teacher do on batches. dir has what is done already,
+// Train trains the blocks of student, in place, to do what those of teacher do on batches; the residual streams of both are
+// turned alike. dir has what is done already,
 // and is the caller's to remove afterwards; identity says what decides the numbers besides (the hashes of both models, of the
 // data, and the configuration): a folder of another identity is begun anew. When ctx ends, its error comes back after the
 // update, and the block is trained again by the next call. A loss that is not finite is an error that names the block.
@@ -49,6 +50,13 @@ func Train(ctx context.Context, teacher, student *talker.Model, batches []*talke
 	logf func(format string, args ...any)) ([]Row, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
+	}
+	decoders := nn.Decoders(student)
+	for i, d := range nn.Decoders(teacher) {
+		if s := decoders[i]; s.Rotation != d.Rotation {
+			return nil, fmt.Errorf("blockwise: the residual stream of %s is turned by %v in the student and by %v in the teacher, whose blocks it is to be like",
+				d.Path, s.Rotation, d.Rotation)
+		}
 	}
 	r := &run{cfg: cfg, logf: logf}
 	var err error

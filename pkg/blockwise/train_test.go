@@ -192,4 +192,9 @@ func TestRefuses(t *testing.T) {
 		!strings.Contains(err.Error(), "talker.model.layers.0") {
 		t.Errorf("error of a rate of 1e30: %v", err)
 	}
+	student.Decoder.Rotation = nn.Hadamard{Block: 256, Seed: 1}
+	if _, err := Train(context.Background(), teacher, student, batchesOf(t, teacher, 2), t.TempDir(), "x", settings(), silent); err == nil ||
+		!strings.Contains(err.Error(), "the residual stream of talker.model is turned by") {
+		t.Errorf("error of a student that is turned: %v", err)
+	}
 }

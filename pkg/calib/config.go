@@ -125,6 +125,9 @@ type Config struct {
 	GridMin      float64      `toml:"grid_min" json:"grid_min"`       // smallest and largest clip range, as a share of
 	GridMax      float64      `toml:"grid_max" json:"grid_max"`       // the one that clips nothing (absmax/qmax)
 
+	Rotation     RotationKind `toml:"rotation" json:"rotation,omitempty"`           // of activations, before all else
+	RotationSeed int64        `toml:"rotation_seed" json:"rotation_seed,omitempty"` // of the signs of the merged ones
+
 	Fold       FoldMethod `toml:"fold" json:"fold"`
 	FoldPoints int        `toml:"fold_points" json:"fold_points"` // exponents 0, 1/n, … that awq tries
 	FoldRows   int        `toml:"fold_rows" json:"fold_rows"`     // rows of each weight that it tries them on; 0: all
@@ -179,6 +182,7 @@ func DefaultConfig() Config {
 		Utterances: 64, MinTokens: 32,
 		Observer: ObserveMSE, Percentile: 99.99, AveragingConstant: 0.1,
 		WeightMethod: SearchMSE, Weighting: WeightSecondMoment, GridPoints: 80, GridMin: 0.5, GridMax: 1.05,
+		Rotation: RotateNone, RotationSeed: 1,
 		Fold: FoldNone, FoldPoints: 20, FoldRows: 512, FoldAlpha: 0.5,
 		HQQ:       HQQ{P: 0.7, Beta: 10, Growth: 1.01, Rounds: 20, Starts: 9, Least: 0.5},
 		GPTQ:      GPTQ{Damp: 0.01, ActOrder: true, Block: 128, Scales: SearchMSE},
@@ -204,6 +208,8 @@ func (c Config) Validate() error {
 	wrong(c.GridPoints >= 2 && c.GridPoints <= 1000, "grid_points %d, want 2...1000", c.GridPoints)
 	wrong(c.GridMin > 0 && c.GridMin < c.GridMax, "grid_min %v, want above 0 and below grid_max %v", c.GridMin, c.GridMax)
 	wrong(c.GridMax <= 4, "grid_max %v, want at most 4", c.GridMax)
+	wrong(slices.Contains(rotationKinds, c.Rotation), "rotation %q, want one of %s", c.Rotation, list(rotationKinds))
+	wrong(c.RotationSeed != 0, "rotation_seed is 0, want another number")
 	wrong(slices.Contains(foldMethods, c.Fold), "fold %q, want one of %s", c.Fold, list(foldMethods))
 	wrong(c.FoldPoints >= 2 && c.FoldPoints <= 1000, "fold_points %d, want 2...1000", c.FoldPoints)
 	wrong(c.FoldRows >= 0, "fold_rows %d, want 0 (all) or more", c.FoldRows)

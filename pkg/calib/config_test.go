@@ -43,6 +43,8 @@ func TestConfigValidate(t *testing.T) {
 		"grid_points 1,":       func(c *calib.Config) { c.GridPoints = 1 },
 		"grid_min 2":           func(c *calib.Config) { c.GridMin = 2 },
 		"grid_max 5":           func(c *calib.Config) { c.GridMax = 5 },
+		`rotation "x"`:         func(c *calib.Config) { c.Rotation = "x" },
+		"rotation_seed is 0":   func(c *calib.Config) { c.RotationSeed = 0 },
 		`fold "x"`:             func(c *calib.Config) { c.Fold = "x" },
 		"fold_points 1,":       func(c *calib.Config) { c.FoldPoints = 1 },
 		"fold_rows -1":         func(c *calib.Config) { c.FoldRows = -1 },
@@ -65,7 +67,7 @@ func TestConfigValidate(t *testing.T) {
 			t.Errorf("error %v, want only %q", err, message)
 		}
 	}
-	if err := (calib.Config{}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 19 {
+	if err := (calib.Config{}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 21 {
 		t.Errorf("error %v, want all violations", err)
 	}
 }

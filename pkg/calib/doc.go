@@ -47,6 +47,20 @@
 // rescaled inputs by an observer of more than ranges, for which [CollectFolded] runs the model once more, the folds found
 // beforehand by [FitFolds]. A gain stays a bfloat16 number.
 //
+// # Rotations
+//
+// [Rotate] turns activations by Hadamard matrices before anything is observed, which spreads outliers over all channels
+// (QuaRot, Ashkboos et al. 2024; SpinQuant, Liu et al. 2024, without its training). It is made for activations of 4 bits:
+// what a layer reads has no channels left that are far larger than the others, and a scale per token fits all of them.
+// Most of it is merged into the weights; as the model runs, a rotation of the residual stream stands at both ends of each
+// decoder, one before each down_proj, and one before each quantized layer outside of the decoders. The function of the float
+// model stays as it was, up to rounding, and what is between the decoders (the code predictor reads the talker's gained
+// states, and both read the same embedding tables) knows nothing of it.
+//
+// A width of 2^k or 12·2^k is one block, others have several: 80 is five blocks of 16. Those of the published models (1024,
+// 2048, 3072, 6144) are one. Statistics belong to the rotation that they were collected under, and say so in their file.
+// Scales that move between layers go with rotations, except before down_proj.
+//
 // [Preset] has the methods of the literature by their names. Any fold goes with any weight method.
 //
 // # What is degenerate

@@ -26,7 +26,8 @@ type Fold struct {
 }
 
 // Folds are the places in a decoder: each norm before the layers that read it, up_proj before down_proj (the product with
-// the gate lets a scale pass), and v_proj before o_proj, where query heads that share a value head share its scales.
+// the gate lets a scale pass), and v_proj before o_proj, where query heads that share a value head share its scales. Where
+// what is read is transformed first, as down_proj's rotated input is, no scale can pass.
 func Folds(d *nn.Decoder) (out []Fold) {
 	for _, b := range d.Blocks {
 		up, down, v, o := b.MLP.GateUp[1], b.MLP.Down, b.Attn.QKV[2], b.Attn.O
@@ -45,7 +46,9 @@ func Folds(d *nn.Decoder) (out []Fold) {
 			Fold{Path: b.Path + ".post_attention_layernorm", Gain: b.PostNorm.W, Readers: b.MLP.GateUp},
 			Fold{Path: up.Path, Writer: up, Row: inner, Readers: []*nn.Slot{down}})
 	}
-	return out
+	return slices.DeleteFunc(out, func(f Fold) bool {
+		return slices.ContainsFunc(f.Readers, func(s *nn.Slot) bool { return s.Transform != nil })
+	})
 }
 
 // Apply divides and multiplies the weights of a float model by scale [In], in place, in their own dtypes.

@@ -21,6 +21,10 @@ var presets = map[string]func(*Config){
 	"awq":         func(c *Config) { c.Fold, c.WeightMethod, c.Weighting = FoldAWQ, SearchMSE, WeightGram },
 	"awq-scale":   func(c *Config) { c.Fold, c.WeightMethod = FoldAWQ, AbsMaxHalf },
 	"smoothquant": func(c *Config) { c.Fold, c.WeightMethod = FoldSmoothQuant, AbsMaxHalf },
+	"rotate":      func(c *Config) { c.Rotation, c.WeightMethod = RotateHadamard, AbsMaxHalf },
+	"rotate-gptq": func(c *Config) {
+		c.Rotation, c.WeightMethod, c.Weighting, c.GPTQ.Scales = RotateHadamard, RoundGPTQ, WeightSecondMoment, SearchMSE
+	},
 	"awq-gptq": func(c *Config) {
 		c.Fold, c.WeightMethod, c.Weighting, c.GPTQ.Scales = FoldAWQ, RoundGPTQ, WeightSecondMoment, SearchMSE
 	},
@@ -32,9 +36,9 @@ var presets = map[string]func(*Config){
 // Presets are the names that Preset knows.
 func Presets() []string { return slices.Sorted(maps.Keys(presets)) }
 
-// Preset is cfg with the method of that name: folds, weight method and weighting; the parameters of the methods stay. After
-// a slash, the name may have the observer of static activations, as in gptq/entropy. An unknown name is an error that lists
-// those that there are.
+// Preset is cfg with the method of that name: rotation, folds, weight method and weighting; the parameters of the methods
+// stay. After a slash, the name may have the observer of static activations, as in gptq/entropy. An unknown name is an error
+// that lists those that there are.
 func Preset(cfg Config, name string) (Config, error) {
 	name, observer, told := strings.Cut(name, "/")
 	if told {
@@ -46,7 +50,7 @@ func Preset(cfg Config, name string) (Config, error) {
 	if !ok {
 		return cfg, fmt.Errorf("calib: method %q, want one of %s", name, strings.Join(Presets(), ", "))
 	}
-	cfg.Fold, cfg.Weighting = FoldNone, WeightNone
+	cfg.Rotation, cfg.Fold, cfg.Weighting = RotateNone, FoldNone, WeightNone
 	set(&cfg)
 	return cfg, nil
 }

@@ -33,6 +33,8 @@ func TestStatisticsFile(t *testing.T) {
 	slots := nn.Slots(m)
 	other := cfg
 	other.AveragingConstant = 0.5
+	turned := cfg
+	turned.Rotation, turned.RotationSeed = calib.RotateHadamard, 3
 	for want, load := range map[string]func() error{
 		"made from model m, want x": func() error {
 			_, err := calib.LoadStatistics(path, calib.Origin{Model: "x", Data: "d"}, slots, cfg)
@@ -43,7 +45,8 @@ func TestStatisticsFile(t *testing.T) {
 			_, err := calib.LoadStatistics(path, from, []*nn.Slot{slots[1], slots[0], slots[2]}, cfg)
 			return err
 		},
-		"averaging_constant 0.1, want 0.5": func() error { _, err := calib.LoadStatistics(path, from, slots, other); return err },
+		`those of rotation "", want "hadamard, seed 3"`: func() error { _, err := calib.LoadStatistics(path, from, slots, turned); return err },
+		"averaging_constant 0.1, want 0.5":              func() error { _, err := calib.LoadStatistics(path, from, slots, other); return err },
 	} {
 		if err := load(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("error %v, want one with the path and %q", err, want)

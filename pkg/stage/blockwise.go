@@ -62,8 +62,15 @@ func (r *Run) Blockwise(ctx context.Context) error {
 		return err
 	}
 	defer student.Close()
+	teacher := r.Teacher
+	if rotates(r.Experiment.Calib) {
+		if teacher, err = r.turned(r.Experiment.Calib); err != nil {
+			return err
+		}
+		defer teacher.Close()
+	}
 	identity := fmt.Sprintf("model %s\ndata %s\nstudent %s\nconfig %+v\n", from.Model, from.Data, calibrated, cfg)
-	rows, err := blockwise.Train(ctx, r.Teacher, student, batches, r.path(blocksDir), identity, cfg, r.logf)
+	rows, err := blockwise.Train(ctx, teacher, student, batches, r.path(blocksDir), identity, cfg, r.logf)
 	if err != nil {
 		return err
 	}

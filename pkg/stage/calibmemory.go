@@ -16,7 +16,7 @@ import (
 // CalibrationMemory is what the calibration stage will take, in bytes. The student is there before the first block and
 // behind the last one, what a block takes in between: the larger of the two counts.
 type CalibrationMemory struct {
-	Teacher     int64  `json:"teacher"`     // weights
+	Teacher     int64  `json:"teacher"`     // weights, and those of its rotated copy
 	Student     int64  `json:"student"`     // weights as they train, scales
 	Results     int64  `json:"results"`     // scales, and codes where the method has its own
 	Heap        int64  `json:"heap"`        // codes once more, packed for their file, and as much garbage as the heap bears
@@ -41,6 +41,9 @@ func (r *Run) CalibrationMemory(m *talker.Model, plan *qat.Plan) (*CalibrationMe
 		return nil, err
 	}
 	x := &CalibrationMemory{Teacher: size(m, weights.teacher), Student: weights.Student}
+	if rotates(e.Calib) { // a copy of it is calibrated
+		x.Teacher *= 2
+	}
 	if u, err := memory.Now(); err == nil {
 		x.Process = u.Anonymous
 	} else {

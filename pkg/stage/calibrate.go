@@ -55,6 +55,7 @@ func (r *Run) fit(ctx context.Context, us []data.Utterance, from calib.Origin) (
 	if err != nil {
 		return nil, err
 	}
+	defer w.close()
 	res, _, err := w.fit(ctx, r.Experiment.Calib, true)
 	if err != nil {
 		return nil, err
@@ -62,18 +63,20 @@ func (r *Run) fit(ctx context.Context, us []data.Utterance, from calib.Origin) (
 	return res, w.walk.Clear(partResult)
 }
 
-// calibrated is a student with what calibration found: scales that moved between layers, parameters and codes of weights,
-// scales of inputs.
+// calibrated is a student with what calibration found: rotations, scales that moved between layers, parameters and codes of
+// weights, scales of inputs.
 func (r *Run) calibrated(res *calib.Result) (*talker.Model, error) {
 	from := r.path(StudentDir)
-	if len(res.Folds) > 0 { // they are for float weights
+	changed := len(res.Folds) > 0 || rotates(res.Config)
+	if changed { // they are for float weights
 		from = r.source
 	}
 	m, err := r.load(from)
 	if err != nil {
 		return nil, err
 	}
-	if len(res.Folds) > 0 {
+	if changed {
+		err = r.rotate(m, res.Config)
 		for _, f := range folds(m) {
 			if scale := res.Folds[f.Path]; scale != nil && err == nil {
 				err = f.Apply(scale)

@@ -31,6 +31,7 @@ const (
 // calibrator calibrates part by part: of statistics, Gram matrices and activations, there are never more than one part's.
 type calibrator struct {
 	run  *Run
+	m    *talker.Model // the teacher, or a rotated copy
 	plan *qat.Plan
 	walk *layerwise.Walk
 	from calib.Origin
@@ -50,9 +51,27 @@ func (r *Run) calibrator(us []data.Utterance, from calib.Origin, seen calib.Conf
 	if err != nil {
 		return nil, err
 	}
-	identity := fmt.Sprintf("model %s\ndata %s\ndtype %v\nbatch %d\n", from.Model, from.Data, nn.DTypeName(r.Teacher.DType), r.Experiment.Eval.Batch)
-	walk, err := layerwise.Open(r.path(CalibrationDir), identity, r.Teacher, batches)
-	return &calibrator{run: r, plan: plan, walk: walk, from: from, seen: seen}, err
+	c := &calibrator{run: r, m: r.Teacher, plan: plan, from: from, seen: seen}
+	dir := r.path(CalibrationDir)
+	if rotates(seen) {
+		if c.m, err = r.turned(seen); err != nil {
+			return nil, err
+		}
+		dir += rotatedSuffix
+	}
+	identity := fmt.Sprintf("model %s\ndata %s\ndtype %v\nbatch %d\n", from.Model, from.Data, nn.DTypeName(c.m.DType), r.Experiment.Eval.Batch) + rotation(seen)
+	if c.walk, err = layerwise.Open(dir, identity, c.m, batches); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// close frees the rotated copy, if there is one.
+func (c *calibrator) close() {
+	if c.m != c.run.Teacher {
+		c.m.Close()
+	}
 }
 
 // collate makes batches of size utterances.
@@ -131,7 +150,7 @@ func (c *calibrator) part(ctx context.Context, i int, cfg calib.Config, keep boo
 // places are the folds with their scales. Where they are of inputs with static scales, part i reads the data once more, now that
 // the folds are known.
 func (c *calibrator) places(ctx context.Context, i int, stats *calib.Statistics, cfg calib.Config) ([]calib.Fold, error) {
-	places := folds(c.run.Teacher)
+	places := folds(c.m)
 	if cfg.Fold == calib.FoldNone {
 		return places, nil
 	}

@@ -36,18 +36,17 @@ type Comparison struct {
 	Rows       []Compared `json:"rows"`
 }
 
-// Compare calibrates by each of the methods (calib.Presets) on one pass of the calibration data, measures the fake-quantized
+// Compare calibrates by each of the methods (calib.Presets) on one pass of the calibration data, and one more through the
+// rotated model where there are methods that rotate, measures the fake-quantized
 // students on the evaluation utterances, and writes <run>/comparison.json.
 func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error) {
 	configs := make([]calib.Config, len(methods))
-	seen := r.Experiment.Calib
 	for i, name := range methods {
 		var err error
 		if configs[i], err = calib.Preset(r.Experiment.Calib, name); err != nil {
 			return nil, err
 		}
 	}
-	seen.Fold = calib.FoldAWQ // keeps all that any method wants to know
 	us, err := r.utterances(demo.Calibration)
 	if err != nil {
 		return nil, err
@@ -56,10 +55,12 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 	if err != nil {
 		return nil, err
 	}
-	c, err := r.calibrator(us, from, seen)
-	if err != nil {
-		return nil, err
-	}
+	of := map[bool]*calibrator{} // by whether they rotate
+	defer func() {
+		for _, c := range of {
+			c.close()
+		}
+	}()
 	probe, err := r.probe(ctx, demo.Evaluation)
 	if err != nil {
 		return nil, err
@@ -69,6 +70,15 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 	for i, name := range methods {
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		c := of[rotates(configs[i])]
+		if c == nil {
+			seen := configs[i]
+			seen.Fold = calib.FoldAWQ // keeps all that any method wants to know
+			if c, err = r.calibrator(us, from, seen); err != nil {
+				return nil, err
+			}
+			of[rotates(seen)] = c
 		}
 		res, took, err := c.fit(ctx, configs[i], false)
 		if err != nil {
@@ -85,7 +95,11 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 	if err != nil {
 		return nil, fmt.Errorf("comparison: %w", err)
 	}
-	return out, errors.Join(fsx.WriteBytes(r.path(CompareFile), append(text, '\n')), c.walk.Clear())
+	err = fsx.WriteBytes(r.path(CompareFile), append(text, '\n'))
+	for _, c := range of {
+		err = errors.Join(err, c.walk.Clear())
+	}
+	return out, err
 }
 
 func (r *Run) compare(ctx context.Context, probe *distill.Probe, res *calib.Result, row *Compared) error {

@@ -18,7 +18,7 @@ func TestExperiments(t *testing.T) {
 	}
 	want := map[string]string{ // the kind of its checkpoint
 		"demo-teacher": talker.CustomVoice, "demo-w4a16": talker.CustomVoice, "demo-w4a8": talker.CustomVoice, "demo-w4a4": talker.CustomVoice,
-		"demo-twin-w4a8": talker.CustomVoice, "demo-twin-w4a16": talker.CustomVoice,
+		"demo-twin-w4a8": talker.CustomVoice, "demo-twin-w4a16": talker.CustomVoice, "demo-twin-w4a4": talker.CustomVoice,
 		"qwen3-tts-0.6b-w4a16": talker.CustomVoice, "qwen3-tts-0.6b-w4a8": talker.CustomVoice,
 		"qwen3-tts-1.7b-w4a16": talker.CustomVoice, "qwen3-tts-1.7b-w4a8": talker.CustomVoice,
 		"qwen3-tts-0.6b-base-w4a16": talker.Base, "qwen3-tts-0.6b-base-w4a8": talker.Base,

@@ -106,6 +106,7 @@ func (r *Run) sensitivity(ctx context.Context, budget int64) (*Sensitivity, erro
 	if err != nil {
 		return nil, err
 	}
+	defer c.close()
 	return out, c.study(ctx, out, held)
 }
 

@@ -29,7 +29,7 @@ func (c *calibrator) study(ctx context.Context, s *Sensitivity, held data.List) 
 	defer probe.Close()
 	done, total := s.Count(s.inventory.Parts)
 	x := &study{
-		Study:      sensitivity.Study{Teacher: r.Teacher, Probe: probe, Quant: r.Experiment.Quant, Calib: c.seen},
+		Study:      sensitivity.Study{Teacher: c.m, Probe: probe, Quant: r.Experiment.Quant, Calib: c.seen},
 		calibrator: c, s: s, progress: track.NewProgress(r.Log, "sensitivity", 20), done: done,
 	}
 	defer func() { err = errors.Join(err, x.progress.Close()) }()
