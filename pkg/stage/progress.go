@@ -38,6 +38,7 @@ func newProgress(c *calibrator) *progress {
 // report logs what part i took, and what is left.
 func (p *progress) report(i int, t spent) {
 	if t == (spent{}) {
+		p.calibrator.run.logf("calibrate: %d/%d %s: its result is there", i+1, len(p.rows), p.calibrator.walk.Parts[i].Path)
 		return
 	}
 	if t.collect > 0 && p.rows[i] > 0 {
