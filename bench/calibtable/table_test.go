@@ -70,6 +70,34 @@ func TestCommittedNumbersSayWhatReadmeSays(t *testing.T) {
 	}
 }
 
+// What beats one rule of rounding to nearest beats the better one too, by more than both spreads.
+func TestCommittedNumbersBeatBothRules(t *testing.T) {
+	committed, err := read("../calib-table.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	better := map[setting]row{}
+	for _, r := range committed.Rows {
+		if r.Method == "rtn-full" {
+			better[r.setting] = r
+		}
+	}
+	tried := 0
+	for _, r := range committed.Rows {
+		rtn, ok := better[r.setting]
+		if !ok || !slices.Contains([]string{"gptq", "autoround", "awq-gptq"}, r.Method) && (r.Teacher != "twin" || r.Method != "awq" && r.Method != "smoothquant") {
+			continue
+		}
+		tried++
+		if r.KL.Mean+r.KL.Spread >= rtn.KL.Mean-rtn.KL.Spread {
+			t.Errorf("%s on %+v: KL %v, %v by rounding", r.Method, r.setting, r.KL, rtn.KL)
+		}
+	}
+	if tried != 3*8+2*4 {
+		t.Errorf("%d rows were compared, want %d", tried, 3*8+2*4)
+	}
+}
+
 // Means, spreads and gains by hand; gains are of one seed each.
 func TestTable(t *testing.T) {
 	o := defaults()
