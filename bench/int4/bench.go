@@ -30,6 +30,10 @@ type race struct {
 // run goes through races side by side, and profiles those that miss their goal, in real time if that is wanted and
 // permitted. Races without a rival become rows that say why.
 func (b *bench) run(ctx context.Context, title string, races []race) (err error) {
+	races = slices.DeleteFunc(races, func(r race) bool { return !b.wants(r.Name) })
+	if len(races) == 0 {
+		return nil
+	}
 	fmt.Println(title)
 	var list []contest.Contest
 	pids := []int{}
@@ -76,6 +80,9 @@ func (b *bench) run(ctx context.Context, title string, races []race) (err error)
 	}
 	return nil
 }
+
+// wants tells whether a row of that name was asked for.
+func (b *bench) wants(name string) bool { return b.o.only == nil || b.o.only.MatchString(name) }
 
 func (b *bench) close() (err error) {
 	for _, p := range b.peers {

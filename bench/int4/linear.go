@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
+	"slices"
 
 	"github.com/qakd/qakd/bench/contest"
 	"github.com/qakd/qakd/pkg/report"
@@ -87,14 +87,7 @@ func products() (list []product) {
 // linears races products.
 func linears(ctx context.Context, b *bench) error {
 	fmt.Printf("instructions: AVX2 %s, AVX-512 VNNI %s, AMX %s; last cache %d MiB\n", have(cpu.X86.HasAVX2), have(cpu.X86.HasAVX512VNNI), have(cpu.X86.HasAMXInt8), lastCache()/mib)
-	only, err := regexp.Compile(b.o.only)
-	if err != nil {
-		return err
-	}
 	for _, p := range products() {
-		if !only.MatchString(p.String()) {
-			continue
-		}
 		if err := b.linear(ctx, p); err != nil {
 			return fmt.Errorf("%v: %w", p, err)
 		}
@@ -106,6 +99,10 @@ func linears(ctx context.Context, b *bench) error {
 const passes = 3
 
 func (b *bench) linear(ctx context.Context, p product) (err error) {
+	rivals := p.rivals()
+	if rivals = slices.DeleteFunc(rivals, func(a against) bool { return !b.wants(p.against(a)) }); len(rivals) == 0 {
+		return nil
+	}
 	w, err := newWeights(b.o.threads, p.n, p.k, p.m, p.group, p.set())
 	if err != nil {
 		return err
@@ -118,12 +115,8 @@ func (b *bench) linear(ctx context.Context, p product) (err error) {
 	}
 	ours := side(w.product, n)
 	var races []race
-	for _, a := range p.rivals() {
-		name := a.who
-		if s := shown[name]; s != "" {
-			name = s
-		}
-		r := race{Contest: contest.Contest{Name: fmt.Sprintf("%v: %s", p, name), Goal: a.goal, Ours: ours, Note: p.note(a)}, profile: p.profile(b, w)}
+	for _, a := range rivals {
+		r := race{Contest: contest.Contest{Name: p.against(a), Goal: a.goal, Ours: ours, Note: p.note(a)}, profile: p.profile(b, w)}
 		if a.who == memory {
 			r.Rival = side(w.read, n)
 		} else {
@@ -147,6 +140,14 @@ func (b *bench) linear(ctx context.Context, p product) (err error) {
 		}
 	}
 	return nil
+}
+
+// against names the row of a rival.
+func (p product) against(a against) string {
+	if s := shown[a.who]; s != "" {
+		return fmt.Sprintf("%v: %s", p, s)
+	}
+	return fmt.Sprintf("%v: %s", p, a.who)
 }
 
 // note says what the goal supposes that this machine has not.

@@ -29,8 +29,9 @@ import (
 type options struct {
 	python, peers, models, out string
 	threads, rounds            int
-	parts, only                string
-	frames                     int // of whole speech
+	parts                      string
+	only                       *regexp.Regexp // of rows; nil: all
+	frames                     int            // of whole speech
 	realtime                   bool
 }
 
@@ -61,7 +62,10 @@ func main() {
 	fs.IntVar(&o.rounds, "rounds", 5, "rounds, of which the best counts; at least 5")
 	fs.IntVar(&o.frames, "frames", 126, "frames of whole speech, of 80 ms")
 	fs.StringVar(&o.parts, "parts", all, "rows to run: some of "+all)
-	fs.StringVar(&o.only, "only", "", "run those products only whose name this regular expression matches, such as M=1 or g128")
+	fs.Func("only", "run those rows only whose name this `regexp` matches, such as 'M=1 .*llama' or vox", func(s string) (err error) {
+		o.only, err = regexp.Compile(s)
+		return err
+	})
 	fs.BoolVar(&o.realtime, "realtime", true, "run both sides before all other programs where that is permitted (SCHED_FIFO)")
 	os.Exit(experiment.Main(fs, os.Args[1:], func(ctx context.Context) error { return run(ctx, o) }))
 }
@@ -69,9 +73,6 @@ func main() {
 func run(ctx context.Context, o options) (err error) {
 	if o.threads < 1 || o.rounds < 5 || o.frames < 16 {
 		return experiment.Usagef("-threads %d -rounds %d -frames %d, want at least 1, 5 and 16", o.threads, o.rounds, o.frames)
-	}
-	if _, err := regexp.Compile(o.only); err != nil {
-		return experiment.Usagef("-only: %v", err)
 	}
 	wanted := strings.Split(o.parts, ",")
 	for _, w := range wanted {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/qakd/qakd/bench/contest"
 	"github.com/qakd/qakd/pkg/report"
@@ -48,8 +49,6 @@ func (b *bench) speech(ctx context.Context, size string) error {
 	if err != nil {
 		return err
 	}
-	vox := b.peer(ctx, "vox_tts.py", "--model", b.voxModel(size))
-	torch := b.torch(ctx, size, dtype)
 	name := fmt.Sprintf("whole speech %s, %.1f s of it, real-time factor", size, 0.08*float64(b.o.frames))
 	profile := func(float64) (*report.Table, error) {
 		t := &report.Table{Title: name + ", last round", Columns: []string{"", "seconds"}}
@@ -58,25 +57,32 @@ func (b *bench) speech(ctx context.Context, size string) error {
 		t.Add("codec", fmt.Sprintf("%.2f", last.Decoding.Seconds()))
 		return t, nil
 	}
-	spoken := func(p *peer, t task) func(context.Context) (float64, error) {
-		return func(context.Context) (float64, error) {
+	for _, r := range []struct {
+		name  string
+		goal  float64
+		start func() *peer
+		words task
+	}{
+		{"vox-tts q4full", 3.5, func() *peer { return b.peer(ctx, "vox_tts.py", "--model", b.voxModel(size)) }, task{"text": text}},
+		{"qwen-tts, torch " + dtype, 7, func() *peer { return b.torch(ctx, size, dtype) }, task{"ids": ids}},
+	} {
+		row := contest.Contest{Name: name + ": " + r.name, Goal: r.goal, Ours: ours}
+		if !b.wants(row.Name) {
+			continue
+		}
+		them, what := r.start(), task{"stage": "whole", "speaker": voice, "language": language, "frames": b.o.frames, "seed": 1}
+		maps.Copy(what, r.words)
+		row.Rival = func(context.Context) (float64, error) {
 			var a struct{ MS, Frames float64 }
-			err := p.Ask(t, &a)
+			err := them.Ask(what, &a)
 			return rtf(a.MS, a.Frames), err
 		}
+		err := b.run(ctx, row.Name, []race{{Contest: row, profile: profile, rival: them, why: them.why}})
+		if err = errors.Join(err, b.stop(them)); err != nil {
+			return err
+		}
 	}
-	err = b.run(ctx, name, []race{{
-		Contest: contest.Contest{
-			Name: name + ": vox-tts q4full", Goal: 3.5, Ours: ours,
-			Rival: spoken(vox, task{"stage": "whole", "text": text, "speaker": voice, "language": language, "frames": b.o.frames, "seed": 1}),
-		}, profile: profile, rival: vox, why: vox.why,
-	}, {
-		Contest: contest.Contest{
-			Name: name + ": qwen-tts, torch " + dtype, Goal: 7, Ours: ours,
-			Rival: spoken(torch, task{"stage": "whole", "ids": ids, "speaker": voice, "language": language, "frames": b.o.frames, "seed": 1}),
-		}, profile: profile, rival: torch, why: torch.why,
-	}})
-	return errors.Join(err, b.stop(vox), b.stop(torch))
+	return nil
 }
 
 // turn is the ids of the whole assistant turn, as the reference takes them.
