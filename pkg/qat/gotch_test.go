@@ -3,6 +3,7 @@ package qat_test
 import (
 	"math"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/qakd/qakd/internal/tensor"
@@ -19,7 +20,10 @@ var (
 	_ ts.ModuleT = qat.Module{}
 )
 
+// gotchLinear holds its thread: gotch switches recording off and on around its draws, on whatever thread it is on each time.
 func gotchLinear(vs *gnn.VarStore, name string, in, out int64, bias bool) *gnn.Linear {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	return gnn.NewLinear(vs.Root().Sub(name), in, out, &gnn.LinearConfig{
 		WsInit: gnn.NewRandnInit(0, 0.2), BsInit: gnn.NewConstInit(0), Bias: bias,
 	})
