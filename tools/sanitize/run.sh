@@ -1,6 +1,6 @@
 #!/bin/sh
 # Our C under sanitizers: pkg/int4 with a program of its own under address, undefined-behaviour and thread sanitizers,
-# internal/native with its Go tests under the first two. Nothing of libtorch is built.
+# internal/native with its Go tests under the same. Nothing of libtorch is built.
 set -eu
 cd "$(dirname "$0")/../.."
 CC=${CC:-gcc}
@@ -27,5 +27,7 @@ int4 thread -fsanitize=thread
 
 echo "== internal/native: address"
 go test -count=1 -asan ./internal/native/...
-echo "== internal/native: undefined"
-CGO_CFLAGS="-O1 -g -fsanitize=undefined -fno-sanitize-recover=all" CGO_LDFLAGS="-fsanitize=undefined" go test -count=1 ./internal/native/...
+for kind in undefined thread; do
+	echo "== internal/native: $kind"
+	CGO_CFLAGS="-O1 -g -fsanitize=$kind -fno-sanitize-recover=all" CGO_LDFLAGS="-fsanitize=$kind" go test -count=1 ./internal/native/...
+done
