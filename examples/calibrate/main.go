@@ -2,7 +2,7 @@
 // student's scales, and with some methods its codes.
 //
 //	go run ./examples/calibrate -experiment demo-w4a8 -run runs/mine
-//	go run ./examples/calibrate -experiment demo-w4a8 -set calib.weight_method=gptq -run runs/gptq
+//	go run ./examples/calibrate -experiment demo-w4a8 -set calib.weight_method=autoround -run runs/autoround
 //	go run ./examples/calibrate -experiment demo-twin-w4a8 -compare rtn,mse,awq,gptq,autoround -run runs/compare
 //	go run ./examples/calibrate -experiment demo-w4a16 -budget 2.5MiB -run runs/mixed
 //
