@@ -12,7 +12,7 @@ int4() {
 	name=$1
 	shift
 	mkdir "$tmp/$name"
-	for f in pkg/int4/*.c pkg/int4/emulated/*.c internal/native/pool.c internal/native/product.c tools/sanitize/int4.c; do
+	for f in pkg/int4/*.c pkg/int4/emulated/*.c internal/native/pool.c internal/native/product.c internal/native/transform.c tools/sanitize/int4.c; do
 		include=pkg/int4
 		case $f in pkg/int4/emulated/*) include=pkg/int4/emulated/include ;; esac
 		echo "$f $tmp/$name/$(echo "$f" | tr / _).o $include"
