@@ -1,3 +1,3 @@
-// Package testkit has what tests of numbers share: comparing slices with a report of the worst element, and holding the
-// gradients of a function against its finite differences.
+// Package testkit has what tests share: comparing slices with a report of the worst element, holding the
+// gradients of a function against its finite differences, and stopping work in the middle.
 package testkit

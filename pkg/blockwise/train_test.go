@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/internal/testkit"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
@@ -115,19 +116,6 @@ func TestBlocksComeCloser(t *testing.T) {
 	}
 }
 
-// fuse is a context that ends when it has been asked for its error a number of times.
-type fuse struct {
-	context.Context
-	left int
-}
-
-func (f *fuse) Err() error {
-	if f.left--; f.left < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
 // A training that is stopped in the middle of blocks, with a fresh student each time, ends with the same numbers.
 func TestGoesOn(t *testing.T) {
 	teacher, whole := teacherOf(t), studentOf(t)
@@ -138,7 +126,7 @@ func TestGoesOn(t *testing.T) {
 	done := map[string]int{}
 	for stops := 0; ; stops++ {
 		student := studentOf(t)
-		rows, err := Train(&fuse{context.Background(), 16 + stops%3}, teacher, student, batches, dir, "x", cfg, func(format string, args ...any) {
+		rows, err := Train(testkit.NewFuse(16+stops%3), teacher, student, batches, dir, "x", cfg, func(format string, args ...any) {
 			done[strings.SplitN(fmt.Sprintf(format, args...), " ", 3)[1]]++
 		})
 		if err == nil {

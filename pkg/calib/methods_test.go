@@ -10,7 +10,6 @@ import (
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/quant"
-	"github.com/sugarme/gotch"
 )
 
 // Student's t with three degrees of freedom: most weights small, some far out.
@@ -205,19 +204,7 @@ func fresh(t *testing.T) *nn.Decoder {
 // Scales move between all the layers of a decoder without changing what it computes.
 func TestFoldsKeepTheFunction(t *testing.T) {
 	d := fresh(t)
-	run := func() (out []float32) {
-		err := nn.Run(func(c *nn.Context) (err error) {
-			x := c.FromFloats(heavyTails(rand.New(rand.NewPCG(2, 2)), 5*64), 1, 5, 64)
-			pos := c.Reshape(c.Arange(gotch.Int64, 5), 1, 5)
-			nn.NoGrad(func() { out, err = tensor.Floats(d.Forward(c, x, pos, nn.CausalMask(c, 5, 0, gotch.Float), nil)) })
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-	before := run()
+	before := states(t, d)
 	r := rand.New(rand.NewPCG(4, 4))
 	for _, f := range Folds(d) {
 		scale := make([]float32, f.Readers[0].In)
@@ -234,7 +221,7 @@ func TestFoldsKeepTheFunction(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, v := range run() {
+	for i, v := range states(t, d) {
 		if math.Abs(float64(v-before[i])) > 2e-5 {
 			t.Fatalf("output %d is %v, was %v", i, v, before[i])
 		}

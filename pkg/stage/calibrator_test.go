@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/qakd/qakd/internal/testkit"
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/experiment"
@@ -122,19 +123,6 @@ func TestStreamedCalibrationIsWhole(t *testing.T) {
 	}
 }
 
-// fuse is a context that ends when it has been asked for its error a number of times.
-type fuse struct {
-	context.Context
-	left int
-}
-
-func (f *fuse) Err() error {
-	if f.left--; f.left < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
 // A calibration that is interrupted again and again, between blocks and within them, leaves the same bytes, and takes no
 // step twice but those of the block that it was in.
 func TestStreamedCalibrationGoesOn(t *testing.T) {
@@ -148,7 +136,7 @@ func TestStreamedCalibrationGoesOn(t *testing.T) {
 	var got []byte
 	stops := 0
 	for ; got == nil && stops < 100; stops++ {
-		if got, err = streamed(r, &fuse{context.Background(), 20 + 2*stops%7}); err != nil && !errors.Is(err, context.Canceled) {
+		if got, err = streamed(r, testkit.NewFuse(20+2*stops%7)); err != nil && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
 	}

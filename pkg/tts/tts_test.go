@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/qakd/qakd/internal/testkit"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
@@ -159,19 +160,6 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// countdown is a context that ends when it has been asked often enough.
-type countdown struct {
-	context.Context
-	left int
-}
-
-func (c *countdown) Err() error {
-	if c.left--; c.left < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
 // A sink sees every sample once, in order, and its error ends the speech.
 func TestSink(t *testing.T) {
 	s := open(t, filepath.Join(fixture("tiny-sharded"), "checkpoint"), tts.Options{})
@@ -212,11 +200,11 @@ func TestSink(t *testing.T) {
 	if _, err := s.Speak(ctx, l, sampling, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
-	late := &countdown{Context: context.Background(), left: 1 << 20}
+	late := testkit.NewFuse(1 << 20)
 	if _, err := s.Speak(late, l, sampling, nil); err != nil {
 		t.Fatal(err)
 	}
-	late.left = 1<<20 - late.left - 1 // asked once less
+	late.Left = 1<<20 - late.Left - 1 // asked once less
 	if _, err := s.Speak(late, l, sampling, nil); !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), `tts: line "a": `) {
 		t.Errorf("canceled while the codes are decoded: %v", err)
 	}
