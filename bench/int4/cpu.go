@@ -26,7 +26,13 @@ func fastType() (dtype gotch.DType, torch string) {
 	return gotch.Float, "float32"
 }
 
-var errEmulated = errors.New("PyTorch emulates bfloat16 on this CPU")
+// emulated tells why PyTorch does not race in a dtype of its own name.
+func emulated(torch string) error {
+	if _, fast := fastType(); torch == "bfloat16" && fast != torch {
+		return errors.New("PyTorch emulates bfloat16 on this CPU")
+	}
+	return nil
+}
 
 func have(b bool) string {
 	if b {

@@ -121,9 +121,13 @@ func (b *bench) linear(ctx context.Context, p product) (err error) {
 			r.Rival = side(w.read, n)
 		} else {
 			r.rival = b.peer(ctx, script(a.who))
-			if _, fast := fastType(); a.who == "torch_bf16" && fast != "bfloat16" {
-				r.why = errEmulated
-			} else if r.why = r.rival.do(p.open(a.who, int64(len(w.list)))); r.why == nil {
+			if a.who == "torch_bf16" {
+				r.why = emulated("bfloat16")
+			}
+			if r.why == nil {
+				r.why = r.rival.do(p.open(a.who, int64(len(w.list))))
+			}
+			if r.why == nil {
 				r.Rival = r.rival.time(task{"stage": "run", "peer": a.who, "passes": n})
 			}
 		}
