@@ -33,8 +33,7 @@ func (b *bench) speech(ctx context.Context, size string) error {
 		return fmt.Errorf("%w (make bench-int4 makes the models)", err)
 	}
 	defer us.Close()
-	sampling := us.Sampling
-	sampling.MinNewTokens, sampling.MaxNewTokens = b.o.frames, b.o.frames+1
+	sampling := us.Sampling.Exactly(b.o.frames)
 	line := tts.Line{ID: "bench", Text: text, Speaker: voice, Language: language}
 	var last tts.Timing
 	ours := func(ctx context.Context) (float64, error) {

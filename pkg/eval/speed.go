@@ -39,7 +39,7 @@ func MeasureSpeed(ctx context.Context, name string, m *talker.Model, u data.Utte
 		return Speed{}, err
 	}
 	defer st.Close()
-	s.MinNewTokens, s.MaxNewTokens = frames+1, frames+1
+	s = s.Exactly(frames)
 	best := time.Duration(0)
 	for range 3 {
 		began := time.Now()

@@ -57,14 +57,13 @@ func Open(o Options) (d *Decoder, err error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	d = &Decoder{o: o, Sampling: talker.DefaultSampling()}
+	d = &Decoder{o: o, Sampling: talker.DefaultSampling().Exactly(o.Frames)}
 	defer func() {
 		if err != nil {
 			d.Close()
 			d = nil
 		}
 	}()
-	d.Sampling.MinNewTokens, d.Sampling.MaxNewTokens = o.Frames, o.Frames+1 // the last draw makes no frame
 	swap := func(m *talker.Model, dir string) (err error) {
 		if o.Dense || o.Steppers.Library {
 			return qat.FromCheckpoint(m, dir)

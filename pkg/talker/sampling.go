@@ -32,6 +32,12 @@ type Sampling struct {
 	Seed         int64 `toml:"seed" json:"-"`
 }
 
+// Exactly is s for speech of so many frames, whatever the model draws: the draw behind the last frame makes none.
+func (s Sampling) Exactly(frames int) Sampling {
+	s.MinNewTokens, s.MaxNewTokens = frames, frames+1
+	return s
+}
+
 // DefaultSampling is what the published checkpoints ask for.
 func DefaultSampling() Sampling {
 	return Sampling{
