@@ -3,7 +3,6 @@ package ckpt
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
 )
 
 // EntryBytes is what a tensor takes in a file of at most size bytes: its content and its entry of the header, with offsets of as
@@ -14,14 +13,22 @@ func EntryBytes(t Tensor, size int64) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("ckpt: tensor %q: %w", t.Name, err)
 	}
+	entry, err := t.entry(size, size)
+	if err != nil {
+		return 0, fmt.Errorf("ckpt: tensor %q: %w", t.Name, err)
+	}
+	return n + int64(len(entry)+len(",")), nil
+}
+
+// entry is the tensor's in the header, with its offsets.
+func (t Tensor) entry(from, to int64) ([]byte, error) {
 	name, err := json.Marshal(t.Name)
 	if err != nil {
-		return 0, fmt.Errorf("ckpt: tensor %q: %w", t.Name, err)
+		return nil, err
 	}
-	shape, err := json.Marshal(append([]int64{}, t.Shape...))
+	shape, err := json.Marshal(append([]int64{}, t.Shape...)) // [] and not null for a scalar
 	if err != nil {
-		return 0, fmt.Errorf("ckpt: tensor %q: %w", t.Name, err)
+		return nil, err
 	}
-	const frame = `,:{"dtype":"","shape":,"data_offsets":[,]}`
-	return n + int64(len(frame)+len(name)+len(t.DType)+len(shape)+2*len(strconv.FormatInt(size, 10))), nil
+	return fmt.Appendf(nil, `%s:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, name, t.DType, shape, from, to), nil
 }

@@ -139,15 +139,11 @@ func encodeHeader(order []sized, meta map[string]string) ([]byte, error) {
 		if i > 0 || len(meta) > 0 {
 			b.WriteByte(',')
 		}
-		name, err := json.Marshal(t.Name)
+		entry, err := t.entry(at, at+t.bytes)
 		if err != nil {
 			return nil, err
 		}
-		shape, err := json.Marshal(append([]int64{}, t.Shape...)) // [] and not null for a scalar
-		if err != nil {
-			return nil, err
-		}
-		fmt.Fprintf(&b, `%s:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, name, t.DType, shape, at, at+t.bytes)
+		b.Write(entry)
 		at += t.bytes
 	}
 	b.WriteByte('}')

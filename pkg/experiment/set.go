@@ -29,7 +29,7 @@ func parseSet(set string, root reflect.Type) (*toml.MetaData, map[string]toml.Pr
 	t := leafType(root, strings.Split(key, "."))
 	quoted := strings.HasPrefix(text, `"`) || strings.HasPrefix(text, `'`)
 	if !isTOMLValue(text) || t != nil && isText(t) && !quoted {
-		text = quote(text)
+		text = Quote(text)
 	}
 	keys := map[string]toml.Primitive{}
 	md, err := toml.Decode(key+" = "+text, &keys)
@@ -52,8 +52,8 @@ func isText(t reflect.Type) bool {
 	return t.Kind() == reflect.String || decodesItself(t)
 }
 
-// quote writes a basic TOML string.
-func quote(s string) string {
+// Quote writes a basic TOML string.
+func Quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, r := range s {

@@ -2,6 +2,7 @@ package qat
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/nn"
@@ -10,22 +11,21 @@ import (
 // fileMetadata is that of the files that are written.
 var fileMetadata = map[string]string{"format": "pt"}
 
-// Stored are the tensors, without their data, that a layer becomes in a packed checkpoint, its bias not among them.
-func (p LayerPlan) Stored() ([]ckpt.Tensor, error) {
+// Stored are the tensors, without their data, that a layer, or an embedding table, becomes in a packed checkpoint, its bias
+// not among them.
+func (p LayerPlan) Stored(table bool) ([]ckpt.Tensor, error) {
+	if table {
+		e, err := newPackedEmbedding(p)
+		if err != nil {
+			return nil, err
+		}
+		return described(e.stored()), nil
+	}
 	l, err := newPacked(p, nil)
 	if err != nil {
 		return nil, err
 	}
 	return described(l.stored()), nil
-}
-
-// StoredTable is Stored of an embedding table.
-func (p LayerPlan) StoredTable() ([]ckpt.Tensor, error) {
-	e, err := newPackedEmbedding(p)
-	if err != nil {
-		return nil, err
-	}
-	return described(e.stored()), nil
 }
 
 func described(params []*nn.Param) (list []ckpt.Tensor) {
@@ -46,12 +46,8 @@ func Contents(m nn.Module, plan *Plan, source string) ([]ckpt.Tensor, error) {
 	defer src.Close()
 	var list []ckpt.Tensor
 	quantized := map[string]bool{}
-	for i, l := range append(plan.Layers[:len(plan.Layers):len(plan.Layers)], plan.Tables...) {
-		stored := LayerPlan.Stored
-		if i >= len(plan.Layers) {
-			stored = LayerPlan.StoredTable
-		}
-		tensors, err := stored(l)
+	for i, l := range slices.Concat(plan.Layers, plan.Tables) {
+		tensors, err := l.Stored(i >= len(plan.Layers))
 		if err != nil {
 			return nil, err
 		}
@@ -62,12 +58,9 @@ func Contents(m nn.Module, plan *Plan, source string) ([]ckpt.Tensor, error) {
 		if quantized[p.Name] {
 			continue
 		}
-		dtype := src.dtype(p.Name)
-		if dtype == "" || p.DType != "" {
-			if p.T == nil {
-				return nil, fmt.Errorf("qat: parameter %q is neither in %s nor loaded", p.Name, source)
-			}
-			dtype = nn.DTypeName(p.T.DType())
+		dtype := savedDType(p, src.dtype(p.Name))
+		if dtype == "" {
+			return nil, fmt.Errorf("qat: parameter %q is neither in %s nor loaded", p.Name, source)
 		}
 		list = append(list, ckpt.Tensor{Name: p.Name, DType: dtype, Shape: p.Shape})
 	}

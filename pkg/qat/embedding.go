@@ -176,8 +176,13 @@ func EmbeddingFromFloat(e *nn.Embedding, cfg Config) (*Embedding, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := *e.W
-	if w.T, err = masterOf(e.W.T, e.W.T.DType()); err != nil {
+	w, dtype := *e.W, e.W.T.DType()
+	if name := masters[cfg.Masters]; name != "" { // at once in the dtype that it is to have, and taken over as it is
+		if dtype, err = nn.DTypeOf(name); err != nil {
+			return nil, fmt.Errorf("qat: %s: %w", e.Path, err)
+		}
+	}
+	if w.T, err = masterOf(e.W.T, dtype); err != nil {
 		return nil, fmt.Errorf("qat: %s: %w", e.Path, err)
 	}
 	copied := &nn.Embedding{Path: e.Path, W: &w}

@@ -130,11 +130,7 @@ func checkpointTensors(m nn.Module, dtype func(name string) string, res *SaveRes
 	}
 	res.BitsPerWeight = 8 * float64(res.QuantizedBytes) / float64(max(res.Weights, 1))
 	for _, p := range restParams(m) {
-		to := dtype(p.Name)
-		if p.T != nil && (to == "" || p.DType != "") {
-			to = nn.DTypeName(p.T.DType())
-		}
-		t, err := nn.Stored(p, to)
+		t, err := nn.Stored(p, savedDType(p, dtype(p.Name)))
 		if err != nil {
 			done()
 			return nil, nil, nil, nil, err
@@ -142,6 +138,18 @@ func checkpointTensors(m nn.Module, dtype func(name string) string, res *SaveRes
 		list = append(list, t)
 	}
 	return list, layers, tables, done, nil
+}
+
+// savedDType is the dtype that a float parameter is written in: the source's, unless that has none or the parameter has its
+// own; "" where p is not loaded and nothing else tells.
+func savedDType(p *nn.Param, source string) string {
+	if source != "" && p.DType == "" {
+		return source
+	}
+	if p.T == nil {
+		return ""
+	}
+	return nn.DTypeName(p.T.DType())
 }
 
 func writeNote(dir string, missing []string) error {

@@ -109,7 +109,7 @@ func restParams(m nn.Module) []*nn.Param {
 				owned[p] = true
 			}
 		case *Packed:
-			for _, p := range []*nn.Param{l.Words, l.Scale, l.Shape, l.Zero, l.InputScale} {
+			for _, p := range l.stored() {
 				owned[p] = true
 			}
 		}

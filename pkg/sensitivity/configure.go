@@ -29,7 +29,7 @@ func (v *Inventory) configure(choices []Choice) qat.Config {
 			floats = append(floats, labeled[bool]{c.Path, true})
 		default:
 			floats = append(floats, labeled[bool]{c.Path, false})
-			layers = append(layers, labeled[schemes]{c.Path, schemes{c.form.Asked.Normal(), c.form.Plan.Activation}})
+			layers = append(layers, labeled[schemes]{c.Path, schemes{c.form.Asked, c.form.Plan.Activation}})
 		}
 	}
 	cfg.Exclude = append(slices.Clone(cfg.Exclude), selection(floats, true)...)
@@ -73,9 +73,9 @@ func embeddings(base qat.EmbeddingConfig, tables []labeled[quant.WeightScheme], 
 		return qat.EmbeddingConfig{Include: base.Include, Exclude: base.Exclude}
 	}
 	usual := majority(quantized)
-	cfg := qat.EmbeddingConfig{Bits: usual.Bits, GroupSize: usual.Normal().GroupSize, Include: selection(in, true), Exclude: base.Exclude}
+	cfg := qat.EmbeddingConfig{Bits: usual.Bits, GroupSize: usual.GroupSize, Include: selection(in, true), Exclude: base.Exclude}
 	for _, r := range rules(quantized, usual) {
-		cfg.Overrides = append(cfg.Overrides, qat.EmbeddingOverride{Include: r.patterns, Bits: r.label.Bits, GroupSize: r.label.Normal().GroupSize})
+		cfg.Overrides = append(cfg.Overrides, qat.EmbeddingOverride{Include: r.patterns, Bits: r.label.Bits, GroupSize: r.label.GroupSize})
 	}
 	return cfg
 }

@@ -2,7 +2,6 @@ package sensitivity
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/qakd/qakd/pkg/experiment"
@@ -18,8 +17,8 @@ var planned = []string{"quant.exclude", "quant.overrides", "quant.embeddings."}
 // the plan in the place of the rules there. It stands alone as an experiments file, and may be put into one.
 func (p *Plan) Experiment(name string, values []experiment.Value) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[experiment.%s]\n", strconv.Quote(name))
-	fmt.Fprintf(&b, "description = %s\n", strconv.Quote(fmt.Sprintf("mixed precision: %s of %s, predicted KL %s nats per frame",
+	fmt.Fprintf(&b, "[experiment.%s]\n", experiment.Quote(name))
+	fmt.Fprintf(&b, "description = %s\n", experiment.Quote(fmt.Sprintf("mixed precision: %s of %s, predicted KL %s nats per frame",
 		report.Bytes(p.Bytes), report.Bytes(p.Budget), report.Cell(p.Damage))))
 	for _, v := range values {
 		if v.Origin != experiment.BuiltIn && !isPlanned(v.Key) {
@@ -43,21 +42,18 @@ func isPlanned(key string) bool {
 func (p *Plan) Fragment() string {
 	var b strings.Builder
 	b.WriteString("quant.exclude = " + list(p.Quant.Exclude, "") + "\n")
-	b.WriteString("quant.overrides = [")
+	var overrides []string
 	for _, o := range p.Quant.Overrides {
-		fmt.Fprintf(&b, "\n  { include = %s", list(o.Include, "    "))
+		text := "include = " + list(o.Include, "    ")
 		if o.Weight != nil {
-			b.WriteString(", weight = " + weight(*o.Weight))
+			text += ", weight = " + weight(*o.Weight)
 		}
 		if o.Activation != nil {
-			fmt.Fprintf(&b, ", activation = { bits = %d, mode = %q }", o.Activation.Bits, o.Activation.Mode)
+			text += fmt.Sprintf(", activation = { bits = %d, mode = %q }", o.Activation.Bits, o.Activation.Mode)
 		}
-		b.WriteString(" },")
+		overrides = append(overrides, text)
 	}
-	if len(p.Quant.Overrides) > 0 {
-		b.WriteString("\n")
-	}
-	b.WriteString("]\n")
+	inline(&b, "quant.overrides", overrides)
 	tables(&b, p.Quant.Embeddings)
 	return b.String()
 }
@@ -67,11 +63,20 @@ func tables(b *strings.Builder, e qat.EmbeddingConfig) {
 	fmt.Fprintf(b, "quant.embeddings.group_size = %d\n", e.GroupSize)
 	b.WriteString("quant.embeddings.include = " + list(e.Include, "") + "\n")
 	b.WriteString("quant.embeddings.exclude = " + list(e.Exclude, "") + "\n")
-	b.WriteString("quant.embeddings.overrides = [")
+	var overrides []string
 	for _, o := range e.Overrides {
-		fmt.Fprintf(b, "\n  { include = %s, bits = %d, group_size = %d },", list(o.Include, "    "), o.Bits, o.GroupSize)
+		overrides = append(overrides, fmt.Sprintf("include = %s, bits = %d, group_size = %d", list(o.Include, "    "), o.Bits, o.GroupSize))
 	}
-	if len(e.Overrides) > 0 {
+	inline(b, "quant.embeddings.overrides", overrides)
+}
+
+// inline writes a list of inline tables, one a line.
+func inline(b *strings.Builder, key string, tables []string) {
+	b.WriteString(key + " = [")
+	for _, t := range tables {
+		b.WriteString("\n  { " + t + " },")
+	}
+	if len(tables) > 0 {
 		b.WriteString("\n")
 	}
 	b.WriteString("]\n")
@@ -90,7 +95,7 @@ func list(words []string, indent string) string {
 	quoted := make([]string, len(words))
 	length := 0
 	for i, w := range words {
-		quoted[i] = strconv.Quote(w)
+		quoted[i] = experiment.Quote(w)
 		length += len(quoted[i]) + 2
 	}
 	if length <= 100 {

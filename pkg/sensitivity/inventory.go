@@ -125,11 +125,7 @@ func (v *Inventory) add(p Part, l qat.LayerPlan, bits []int, groups []int64, flo
 				continue
 			}
 			seen[fitted], f.Plan.Weight = true, fitted
-			stored := f.Plan.Stored
-			if p.Table {
-				stored = f.Plan.StoredTable
-			}
-			tensors, err := stored()
+			tensors, err := f.Plan.Stored(p.Table)
 			if err != nil {
 				return err
 			}
