@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/qakd/qakd/pkg/eval"
 	"github.com/qakd/qakd/pkg/experiment"
 	"github.com/qakd/qakd/pkg/qat"
+	"github.com/qakd/qakd/pkg/report"
 	"github.com/qakd/qakd/pkg/stage"
 )
 
@@ -150,17 +152,14 @@ func (o options) measure(ctx context.Context, c cell, dir string) (_ map[string]
 		return nil, err
 	}
 	for _, row := range found.Rows {
-		codes := stage.MeanOf(row.Agreements[1:]).Mean
-		known.Methods[row.Method] = score{KL: row.KL, Agreement0: row.Agreements[0], AgreementN: codes}
+		known.Methods[row.Method] = score{KL: row.KL, Agreement0: row.Agreements[0], AgreementN: row.AgreementCodes()}
 	}
-	text, err := json.MarshalIndent(known, "", "  ")
+	err = fsx.Write(filepath.Join(dir, scoresFile), func(w io.Writer) error { return report.JSON(w, known) })
 	if err != nil {
 		return nil, err
 	}
-	if err := fsx.WriteBytes(filepath.Join(dir, scoresFile), append(text, '\n')); err != nil {
-		return nil, err
-	}
-	return known.Methods, errors.Join(os.RemoveAll(filepath.Join(dir, stage.StudentDir)), os.RemoveAll(filepath.Join(dir, stage.CalibrationDir)))
+	return known.Methods, errors.Join(os.RemoveAll(filepath.Join(dir, stage.StudentDir)), os.RemoveAll(filepath.Join(dir, stage.CalibrationDir)),
+		os.RemoveAll(filepath.Join(dir, stage.RotatedDir)))
 }
 
 // read takes over the scores in a cell's folder, none if it has not been there; those of other settings are an error.

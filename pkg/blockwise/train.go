@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -115,9 +114,6 @@ func (r *run) block(ctx context.Context, i int) (row Row, err error) {
 
 // restore loads a block that is done.
 func (r *run) restore(b *nn.Block, path string) (row Row, err error) {
-	if _, err := os.Stat(path); err != nil {
-		return row, err
-	}
 	src, err := ckpt.Open(path)
 	if err != nil {
 		return row, err

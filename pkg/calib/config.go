@@ -165,8 +165,11 @@ type AutoRound struct {
 
 // NeedsGrams tells whether Collect has to keep how channels go together, [In, In] numbers of each input.
 func (c Config) NeedsGrams() bool {
-	return c.Weighting == WeightGram && c.scales() == SearchMSE || c.WeightMethod == RoundGPTQ || c.WeightMethod == RoundAuto || c.Fold == FoldAWQ
+	return c.Weighting == WeightGram && c.scales() == SearchMSE || c.RoundsCodes() || c.Fold == FoldAWQ
 }
+
+// RoundsCodes tells whether the weight method answers with codes that are not those of rounding to nearest.
+func (c Config) RoundsCodes() bool { return c.WeightMethod == RoundGPTQ || c.WeightMethod == RoundAuto }
 
 // scales is the method that scales come from.
 func (c Config) scales() WeightMethod {

@@ -100,10 +100,8 @@ func Load(path string, want Origin) (*Result, error) {
 	if err := meta.check(want); err != nil {
 		return nil, fmt.Errorf("calib: %s: %w", path, err)
 	}
-	r := &Result{
-		Config: meta.Config, Schemes: meta.Schemes, Report: meta.Report,
-		Weights: map[string]quant.QParams{}, Inputs: map[string]float32{}, Codes: map[string][]byte{}, Folds: map[string][]float32{},
-	}
+	r := NewResult(meta.Config)
+	r.Schemes, r.Report = meta.Schemes, meta.Report
 	if err := r.read(src, meta); err != nil {
 		return nil, fmt.Errorf("calib: %s: %w", path, err)
 	}

@@ -87,27 +87,19 @@ func (f Fold) Apply(scale []float32) error {
 
 // change divides or multiplies a parameter in place by factors of the given shape.
 func change(p *nn.Param, divide bool, factors []float32, shape ...int) error {
-	return nn.Run(func(c *nn.Context) (err error) {
-		if p.T == nil {
-			return fmt.Errorf("%s is not loaded", p.Name)
+	if p.T == nil {
+		return fmt.Errorf("%s is not loaded", p.Name)
+	}
+	dims := make([]int64, len(shape))
+	for i, d := range shape {
+		dims[i] = int64(d)
+	}
+	return replace(p, func(c *nn.Context) *ts.Tensor {
+		by := c.ToDevice(c.FromFloats(factors, dims...), c.Device(p.T))
+		if divide {
+			return c.Div(c.To(p.T, gotch.Float), by)
 		}
-		grad, err := p.T.RequiresGrad()
-		if err != nil {
-			return err
-		}
-		nn.NoGrad(func() {
-			dims := make([]int64, len(shape))
-			for i, d := range shape {
-				dims[i] = int64(d)
-			}
-			by := c.ToDevice(c.FromFloats(factors, dims...), c.Device(p.T))
-			op := c.Mul
-			if divide {
-				op = c.Div
-			}
-			p.Set(c.Release(c.To(op(c.To(p.T, gotch.Float), by), p.T.DType())))
-		})
-		return tensor.RequireGrad(p.T, grad)
+		return c.Mul(c.To(p.T, gotch.Float), by)
 	})
 }
 

@@ -24,8 +24,8 @@ func (k *RotationKind) UnmarshalText(b []byte) error { return choose("rotation",
 
 var rotationKinds = []RotationKind{RotateNone, RotateHadamard}
 
-// turn says how a model was turned before statistics were collected; "" for not at all.
-func (c Config) turn() string {
+// Turn says how a model is turned before statistics are collected; "" for not at all.
+func (c Config) Turn() string {
 	if c.Rotation != RotateHadamard {
 		return ""
 	}

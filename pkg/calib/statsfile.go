@@ -52,7 +52,7 @@ type layerMeta struct {
 // Save writes all statistics to a safetensors file, atomically; a Gram matrix once, and never as a second copy. The bytes
 // depend on the statistics only.
 func (s *Statistics) Save(path string, from Origin, cfg Config) error {
-	meta := statisticsMeta{Format: statisticsFormat, Origin: from, Batches: s.Batches, Averaging: cfg.AveragingConstant, Grams: cfg.NeedsGrams(), Rotation: cfg.turn()}
+	meta := statisticsMeta{Format: statisticsFormat, Origin: from, Batches: s.Batches, Averaging: cfg.AveragingConstant, Grams: cfg.NeedsGrams(), Rotation: cfg.Turn()}
 	var tensors []ckpt.Tensor
 	owners := map[*Gram]string{}
 	for _, l := range s.Layers {
@@ -130,8 +130,8 @@ func (m statisticsMeta) check(want Origin, slots []*nn.Slot, cfg Config) error {
 	if cfg.NeedsGrams() && !m.Grams {
 		errs = append(errs, errors.New("the statistics do not tell how channels go together, which the configuration needs"))
 	}
-	if m.Rotation != cfg.turn() {
-		errs = append(errs, fmt.Errorf("the statistics are those of rotation %q, want %q", m.Rotation, cfg.turn()))
+	if m.Rotation != cfg.Turn() {
+		errs = append(errs, fmt.Errorf("the statistics are those of rotation %q, want %q", m.Rotation, cfg.Turn()))
 	}
 	if m.Averaging != cfg.AveragingConstant {
 		errs = append(errs, fmt.Errorf("averaging_constant %v, want %v", m.Averaging, cfg.AveragingConstant))

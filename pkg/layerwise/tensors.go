@@ -51,9 +51,6 @@ func openTensors(dir string) (*Tensors, error) {
 // Close closes the file.
 func (t *Tensors) Close() error { return t.file.Close() }
 
-// Len is the number of batches.
-func (t *Tensors) Len() int { return len(t.index) }
-
 // At reads the tensor of batch k, a CPU tensor that the caller owns.
 func (t *Tensors) At(k int) (*ts.Tensor, error) {
 	p := t.index[k]

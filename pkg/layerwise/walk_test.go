@@ -67,7 +67,7 @@ func values(t *testing.T, w *Walk, i int) (out [][]float32) {
 	in, err := w.Inputs(context.Background(), i)
 	check(t, err)
 	defer in.Close()
-	for k := range in.Len() {
+	for k := range w.Batches {
 		x, err := in.At(k)
 		check(t, err)
 		v, err := tensor.Floats(x)

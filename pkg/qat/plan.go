@@ -63,9 +63,11 @@ func (p *Plan) Scheme(path string) (quant.WeightScheme, quant.ActivationScheme) 
 }
 
 // Slots are the slots of m that the plan quantizes, in the order of the tree.
-func (p *Plan) Slots(m nn.Module) []*nn.Slot {
-	var out []*nn.Slot
-	for _, s := range nn.Slots(m) {
+func (p *Plan) Slots(m nn.Module) []*nn.Slot { return p.Of(nn.Slots(m)) }
+
+// Of are those of slots that the plan quantizes, in their order.
+func (p *Plan) Of(slots []*nn.Slot) (out []*nn.Slot) {
+	for _, s := range slots {
 		if w, _ := p.Scheme(s.Path); w.Bits != 0 {
 			out = append(out, s)
 		}

@@ -2,7 +2,6 @@ package stage
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 
@@ -74,11 +73,7 @@ func (r *Run) Blockwise(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(rows, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := fsx.WriteBytes(r.path(BlockwiseFile), append(text, '\n')); err != nil {
+	if err := writeJSON(r.path(BlockwiseFile), rows); err != nil {
 		return err
 	}
 	if err := qat.SaveStudent(r.path(BlockwiseDir), student, qat.SaveOptions{Source: r.source}); err != nil {

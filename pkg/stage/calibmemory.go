@@ -3,7 +3,6 @@ package stage
 import (
 	"runtime"
 
-	"github.com/qakd/qakd/internal/memory"
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/demo"
@@ -44,13 +43,9 @@ func (r *Run) CalibrationMemory(m *talker.Model, plan *qat.Plan) (*CalibrationMe
 	if rotates(e.Calib) { // a copy of it is calibrated
 		x.Teacher *= 2
 	}
-	if u, err := memory.Now(); err == nil {
-		x.Process = u.Anonymous
-	} else {
-		x.Note = err.Error()
-	}
-	if e.Model != "" && r.lists == nil {
-		x.Note = "activations depend on the data, which are not there"
+	x.Process, x.Note = process()
+	if r.dataless() {
+		x.Note = noData
 	} else {
 		us, err := r.utterances(demo.Calibration)
 		if err != nil {
@@ -68,14 +63,14 @@ func (r *Run) CalibrationMemory(m *talker.Model, plan *qat.Plan) (*CalibrationMe
 			return nil, err
 		}
 		x.Results += 4 * rows * groups
-		if e.Calib.WeightMethod == calib.RoundGPTQ || e.Calib.WeightMethod == calib.RoundAuto {
+		if e.Calib.RoundsCodes() {
 			x.Results += l.Params
 			x.Heap += l.Params * int64(l.Weight.Bits) / 8
 		}
 	}
 	x.Heap += x.Results
 	x.Total = x.Teacher + x.Results + x.Heap + max(x.Student, x.Grams+max(x.Activations, x.Fit))
-	x.Idle = min(x.Total/16, 128<<20)
+	x.Idle = idle(x.Total)
 	x.Total += x.Idle + x.Process
 	return x, nil
 }
@@ -128,8 +123,8 @@ func (c *calibrator) needs(cfg calib.Config, p talker.Part) (grams, fit, seen in
 			}
 		}
 	}
-	known := map[string]bool{}
-	for _, s := range c.slots(p) {
+	known, slots := map[string]bool{}, c.slots(p)
+	for _, s := range slots {
 		seen = max(seen, s.In)
 		// The weight, its codes and their errors, and what is left of it, as numbers and as tensors.
 		layer := 4 * 7 * s.In * s.Out
@@ -140,7 +135,7 @@ func (c *calibrator) needs(cfg calib.Config, p talker.Part) (grams, fit, seen in
 			}
 			layer += 4 * 7 * s.In * s.In // the matrix, its inverse's factor, and what is between them
 		} else {
-			layer *= int64(min(runtime.GOMAXPROCS(0), len(c.slots(p)))) // which are fitted at the same time
+			layer *= int64(min(runtime.GOMAXPROCS(0), len(slots))) // which are fitted at the same time
 		}
 		fit = max(fit, layer)
 	}

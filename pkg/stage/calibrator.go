@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"time"
 
@@ -52,15 +51,15 @@ func (r *Run) calibrator(us []data.Utterance, from calib.Origin, seen calib.Conf
 		return nil, err
 	}
 	c := &calibrator{run: r, m: r.Teacher, plan: plan, from: from, seen: seen}
-	dir := r.path(CalibrationDir)
+	dir, turn := CalibrationDir, ""
 	if rotates(seen) {
 		if c.m, err = r.turned(seen); err != nil {
 			return nil, err
 		}
-		dir += rotatedSuffix
+		dir, turn = RotatedDir, "rotation "+seen.Turn()+"\n"
 	}
-	identity := fmt.Sprintf("model %s\ndata %s\ndtype %v\nbatch %d\n", from.Model, from.Data, nn.DTypeName(c.m.DType), r.Experiment.Eval.Batch) + rotation(seen)
-	if c.walk, err = layerwise.Open(dir, identity, c.m, batches); err != nil {
+	identity := fmt.Sprintf("model %s\ndata %s\ndtype %v\nbatch %d\n", from.Model, from.Data, nn.DTypeName(c.m.DType), r.Experiment.Eval.Batch) + turn
+	if c.walk, err = layerwise.Open(r.path(dir), identity, c.m, batches); err != nil {
 		c.close()
 		return nil, err
 	}
@@ -87,14 +86,7 @@ func collate(cfg *talker.Config, us []data.Utterance, size int) (out []*talker.B
 }
 
 // slots of a part that are quantized.
-func (c *calibrator) slots(p talker.Part) (out []*nn.Slot) {
-	for _, s := range p.Slots {
-		if w, _ := c.plan.Scheme(s.Path); w.Bits != 0 {
-			out = append(out, s)
-		}
-	}
-	return out
-}
+func (c *calibrator) slots(p talker.Part) []*nn.Slot { return c.plan.Of(p.Slots) }
 
 // fit finds the parameters of all parts, and says how long the fits took. With keep, results of parts are in files until
 // the whole is there: an interrupted run goes on behind the last of them.
@@ -150,11 +142,7 @@ func (c *calibrator) part(ctx context.Context, i int, cfg calib.Config, keep boo
 // places are the folds with their scales. Where they are of inputs with static scales, part i reads the data once more, now that
 // the folds are known.
 func (c *calibrator) places(ctx context.Context, i int, stats *calib.Statistics, cfg calib.Config) ([]calib.Fold, error) {
-	places := folds(c.m)
-	if cfg.Fold == calib.FoldNone {
-		return places, nil
-	}
-	places, err := calib.FitFolds(stats, c.plan.Scheme, cfg, places...)
+	places, err := calib.FitFolds(stats, c.plan.Scheme, cfg, folds(c.m)...)
 	if err != nil {
 		return nil, err
 	}
@@ -178,10 +166,10 @@ func (c *calibrator) covered(i int, res *calib.Result) bool {
 func (c *calibrator) statistics(ctx context.Context, i int, t *spent) (stats *calib.Statistics, err error) {
 	path, part := c.walk.Path(i, partStatistics), c.walk.Parts[i]
 	slots := c.slots(part)
-	if _, err := os.Stat(path); err == nil {
-		if stats, err = calib.LoadStatistics(path, c.from, slots, c.seen); err == nil {
-			return stats, nil
-		}
+	if stats, err = calib.LoadStatistics(path, c.from, slots, c.seen); err == nil {
+		return stats, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		c.run.logf("calibrate: statistics of %s are collected anew: %v", part.Path, err)
 	}
 	began := time.Now()

@@ -2,12 +2,10 @@ package stage
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 
-	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/distill"
@@ -27,6 +25,9 @@ type Compared struct {
 	Seconds    float64     `json:"seconds"`        // of the fit
 	Report     []calib.Row `json:"layers"`
 }
+
+// AgreementCodes is the mean agreement of codes 1….
+func (c Compared) AgreementCodes() float64 { return MeanOf(c.Agreements[1:]).Mean }
 
 // Comparison is a table of calibration methods on the same data and the same evaluation.
 type Comparison struct {
@@ -91,11 +92,7 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 		r.logf("compare: %s: KL %.4f nats/frame, fitted in %.1f s", name, row.KL, row.Seconds)
 		out.Rows = append(out.Rows, row)
 	}
-	text, err := json.MarshalIndent(out, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("comparison: %w", err)
-	}
-	err = fsx.WriteBytes(r.path(CompareFile), append(text, '\n'))
+	err = writeJSON(r.path(CompareFile), out)
 	for _, c := range of {
 		err = errors.Join(err, c.walk.Clear())
 	}
@@ -131,11 +128,7 @@ func (c *Comparison) Tables() []*report.Table {
 	kl := &report.Table{Title: "KL by codebook, nats per frame", Columns: []string{"codebook"}}
 	agree := &report.Table{Title: "agreement by codebook, %", Columns: []string{"codebook"}}
 	for _, r := range c.Rows {
-		mean := 0.0
-		for _, a := range r.Agreements[1:] {
-			mean += a / float64(len(r.Agreements)-1)
-		}
-		methods.Add(r.Method, r.KL, r.KLs[0], r.KL-r.KLs[0], 100*r.Agreements[0], 100*mean, r.Output, r.Seconds)
+		methods.Add(r.Method, r.KL, r.KLs[0], r.KL-r.KLs[0], 100*r.Agreements[0], 100*r.AgreementCodes(), r.Output, r.Seconds)
 		kl.Columns, agree.Columns = append(kl.Columns, r.Method), append(agree.Columns, r.Method)
 	}
 	for g := range c.Rows[0].KLs {

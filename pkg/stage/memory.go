@@ -40,11 +40,11 @@ type Memory struct {
 // micro-batch: what runs is what will run. m is the model, without storage.
 func (r *Run) Memory(ctx context.Context, m *talker.Model, plan *qat.Plan) (*Memory, error) {
 	out := &Memory{}
-	if r.Experiment.Model != "" && r.lists == nil {
+	if r.dataless() {
 		if err := out.weigh(r.Experiment, m, plan); err != nil {
 			return nil, err
 		}
-		out.Note = "activations depend on the data, which are not there"
+		out.Note = noData
 		out.sum()
 		return out, nil
 	}
@@ -68,11 +68,7 @@ func (e Experiment) MemoryOf(ctx context.Context, m *talker.Model, plan *qat.Pla
 
 // measure fills in everything for a largest micro-batch.
 func (x *Memory) measure(ctx context.Context, e Experiment, m *talker.Model, plan *qat.Plan, us []data.Utterance) error {
-	if u, err := memory.Now(); err == nil {
-		x.Process = u.Anonymous
-	} else {
-		x.Note = err.Error()
-	}
+	x.Process, x.Note = process()
 	err := x.weigh(e, m, plan)
 	if err != nil {
 		return err
@@ -95,9 +91,26 @@ func (x *Memory) sum() {
 	} else {
 		x.Total += max(x.Gradients, x.Activation)
 	}
-	x.Idle = min(x.Total/16, 128<<20)
+	x.Idle = idle(x.Total)
 	x.Total += x.Idle + x.Process
 }
+
+const noData = "activations depend on the data, which are not there"
+
+// dataless tells whether the experiment's own data are not there.
+func (r *Run) dataless() bool { return r.Experiment.Model != "" && r.lists == nil }
+
+// process is the bytes of this process as it is, or why the system does not tell.
+func process() (bytes int64, note string) {
+	u, err := memory.Now()
+	if err != nil {
+		return 0, err.Error()
+	}
+	return u.Anonymous, ""
+}
+
+// idle is the bytes of blocks that are kept for the next tensors.
+func idle(total int64) int64 { return min(total/16, 128<<20) }
 
 // size is the bytes of m's parameters in dtype.
 func size(m nn.Module, dtype gotch.DType) (n int64) {

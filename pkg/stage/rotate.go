@@ -1,15 +1,13 @@
 package stage
 
 import (
-	"fmt"
-
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
 )
 
-// rotatedSuffix is that of the folder of a rotated model's calibration.
-const rotatedSuffix = "-rotated"
+// RotatedDir stands beside CalibrationDir, for the calibration of a rotated model.
+const RotatedDir = CalibrationDir + "-rotated"
 
 func rotates(cfg calib.Config) bool { return cfg.Rotation == calib.RotateHadamard }
 
@@ -40,12 +38,4 @@ func (r *Run) rotate(m *talker.Model, cfg calib.Config) error {
 		return err
 	}
 	return calib.Rotate(m, plan.Slots(m), cfg.RotationSeed)
-}
-
-// rotation tells one rotation's tensors from another's.
-func rotation(cfg calib.Config) string {
-	if !rotates(cfg) {
-		return ""
-	}
-	return fmt.Sprintf("rotation %s, seed %d\n", cfg.Rotation, cfg.RotationSeed)
 }

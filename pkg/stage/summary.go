@@ -53,9 +53,17 @@ func (s *Summary) finish() error {
 }
 
 func (s *Summary) write(path string) error {
-	text, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
+	if err := writeJSON(path, s); err != nil {
 		return fmt.Errorf("summary: %w", err)
+	}
+	return nil
+}
+
+// writeJSON puts v into a file, for people too.
+func writeJSON(path string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
 	}
 	return fsx.WriteBytes(path, append(text, '\n'))
 }
