@@ -179,6 +179,19 @@ func (c Config) scales() WeightMethod {
 	return c.WeightMethod
 }
 
+// Suits tells why weights of a scheme cannot be fitted by the configured method.
+func (c Config) Suits(sch quant.WeightScheme) error {
+	switch {
+	case c.scales() == FitHQQ && sch.Symmetric:
+		return fmt.Errorf("calib: %s with scheme %v, want an asymmetric one: it fits zero points", FitHQQ, sch)
+	case c.scales() == SearchMSE && c.Weighting == WeightGram && sch.Granularity != quant.PerGroup:
+		return fmt.Errorf("calib: weighting %s with scheme %v, want scales per group", WeightGram, sch)
+	case c.WeightMethod == RoundAuto && sch.Granularity == quant.PerTensor:
+		return fmt.Errorf("calib: %s with scheme %v, want scales per group or channel: it takes row by row", RoundAuto, sch)
+	}
+	return nil
+}
+
 // DefaultConfig searches weight scales by the expected output error, over steps about as fine as the scale grid's own.
 func DefaultConfig() Config {
 	return Config{

@@ -1,11 +1,13 @@
 package calib_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/BurntSushi/toml"
 	"github.com/qakd/qakd/pkg/calib"
+	"github.com/qakd/qakd/pkg/quant"
 )
 
 func TestConfigTOML(t *testing.T) {
@@ -69,5 +71,29 @@ func TestConfigValidate(t *testing.T) {
 	}
 	if err := (calib.Config{}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 21 {
 		t.Errorf("error %v, want all violations", err)
+	}
+}
+
+// What a method cannot fit is told before anything is fitted.
+func TestSuits(t *testing.T) {
+	cfg := calib.DefaultConfig()
+	group, tensor := quant.DefaultWeightScheme(), quant.WeightScheme{Bits: 8, Symmetric: true, Granularity: quant.PerTensor}
+	if err := errors.Join(cfg.Suits(group), cfg.Suits(tensor)); err != nil {
+		t.Error(err)
+	}
+	for want, c := range map[string]struct {
+		change func(c *calib.Config)
+		scheme quant.WeightScheme
+	}{
+		"hqq with scheme":       {func(c *calib.Config) { c.WeightMethod = calib.FitHQQ }, group},
+		"want an asymmetric":    {func(c *calib.Config) { c.WeightMethod, c.GPTQ.Scales = calib.RoundGPTQ, calib.FitHQQ }, group},
+		"weighting gram with":   {func(c *calib.Config) { c.Weighting = calib.WeightGram }, tensor},
+		"autoround with scheme": {func(c *calib.Config) { c.WeightMethod = calib.RoundAuto }, tensor},
+	} {
+		cfg := calib.DefaultConfig()
+		c.change(&cfg)
+		if err := cfg.Suits(c.scheme); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
 	}
 }

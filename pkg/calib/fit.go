@@ -260,6 +260,9 @@ type Weight struct {
 // squares of the channels that the weight reads, for weighting second_moment; h [In, In] is their mean Gram matrix, for
 // the methods that Config.NeedsGrams tells of.
 func FitWeight(c *nn.Context, w Weight, moments []float64, h *ts.Tensor, cfg Config) (p quant.QParams, codes []byte, err error) {
+	if err := cfg.Suits(w.Scheme); err != nil {
+		return p, nil, err
+	}
 	if cfg.WeightMethod == RoundAuto {
 		return autoRound(c, w.W, w.Out, w.In, h, w.Scheme, cfg.AutoRound)
 	}
@@ -288,9 +291,6 @@ func fitScales(c *nn.Context, w []float32, moments []float64, h *ts.Tensor, n, k
 	case WeightSecondMoment:
 		weights = importance(moments)
 	case WeightGram:
-		if sch.Granularity != quant.PerGroup {
-			return quant.QParams{}, fmt.Errorf("weighting %q with scheme %v, want scales per group", cfg.Weighting, sch)
-		}
 		var err error
 		if form, err = blocks(c, h, sch.GroupSize); err != nil {
 			return quant.QParams{}, err

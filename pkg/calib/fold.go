@@ -286,3 +286,11 @@ func (f Fold) settle(scale []float32) (out []float32, err error) {
 	})
 	return out, err
 }
+
+func ones(n int64) []float32 {
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = 1
+	}
+	return v
+}

@@ -78,9 +78,6 @@ func bestQParams(w []float32, h []float64, blocks []float32, n, k int64, sch qua
 // weights, which are few but carry much of an output: of what loses no more than the whole range does, in the norm and in
 // squares, the least product of the two lengths wins. No data are needed.
 func halfQuadratic(w []float32, n, k int64, sch quant.WeightScheme, cfg HQQ) (quant.QParams, error) {
-	if sch.Symmetric {
-		return quant.QParams{}, fmt.Errorf("calib: hqq with scheme %v, want an asymmetric one: it fits zero points", sch)
-	}
 	lw, p, err := latticeOf(w, n, k, sch)
 	if err != nil {
 		return quant.QParams{}, err

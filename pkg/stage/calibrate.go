@@ -49,8 +49,26 @@ func (r *Run) Calibrate(ctx context.Context) (*calib.Result, error) {
 	return res, qat.SaveStudent(r.path(CalibratedDir), student, qat.SaveOptions{Source: r.source})
 }
 
+// suits checks, before data are read, that every layer can be fitted by cfg.
+func (r *Run) suits(cfg calib.Config) error {
+	plan, err := qat.NewPlan(r.Teacher, r.Experiment.Quant)
+	if err != nil {
+		return err
+	}
+	for _, s := range plan.Slots(r.Teacher) {
+		w, _ := plan.Scheme(s.Path)
+		if err := cfg.Suits(w); err != nil {
+			return fmt.Errorf("%s: %w", s.Path, err)
+		}
+	}
+	return nil
+}
+
 // fit derives scales from statistics of the teacher's inputs.
 func (r *Run) fit(ctx context.Context, us []data.Utterance, from calib.Origin) (*calib.Result, error) {
+	if err := r.suits(r.Experiment.Calib); err != nil {
+		return nil, err
+	}
 	w, err := r.calibrator(us, from, r.Experiment.Calib)
 	if err != nil {
 		return nil, err

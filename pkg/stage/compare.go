@@ -47,6 +47,9 @@ func (r *Run) Compare(ctx context.Context, methods []string) (*Comparison, error
 		if configs[i], err = calib.Preset(r.Experiment.Calib, name); err != nil {
 			return nil, err
 		}
+		if err := r.suits(configs[i]); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	us, err := r.utterances(demo.Calibration)
 	if err != nil {

@@ -84,6 +84,9 @@ func TestCompareMethods(t *testing.T) {
 	if _, err := r.Compare(context.Background(), []string{"nothing"}); err == nil || !strings.Contains(err.Error(), `method "nothing", want one of`) {
 		t.Errorf("error of an unknown method: %v", err)
 	}
+	if _, err := r.Compare(context.Background(), []string{"rtn", "hqq"}); err == nil || !strings.Contains(err.Error(), "want an asymmetric one") {
+		t.Errorf("error of a method that does not suit the scheme: %v", err)
+	}
 	c, err := r.Compare(context.Background(), []string{"rtn", "awq-gptq"})
 	must(t, err)
 	if _, err := os.Stat(filepath.Join(dir, stage.CompareFile)); err != nil {

@@ -34,7 +34,12 @@ void lat_hqq_units(const lat_kernels *k, const lat_hqq *q, long from, long to, f
 
 void lat_gptq_rows(const lat_kernels *k, const lat_gptq *g, long from, long to) { k->gptq(g, from, to); }
 
-void lat_round_units(const lat_kernels *k, const lat_round *r, long from, long to) { k->round(r, from, to); }
+void lat_round_rows(const lat_kernels *k, const lat_round *r, long from, long to, float *room) { k->round(r, from, to, room); }
+
+long lat_round_room(const lat_round *r, long rows) {
+  const long k = r->w.k, n = r->w.width, units = k / n;
+  return rows * k * (units + 2) + 3 * k + 2 * n + (1 + LAT_ROUND_UNIT) * units;
+}
 
 void lat_permute(const float *w, long k, const int64_t *order, long from, long to, float *out) {
   for (long r = from; r < to; r++)

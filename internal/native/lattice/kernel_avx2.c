@@ -9,5 +9,5 @@
 #define FMA(a, b, c) ((vf)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #include "kernel.h"
 
-const lat_kernels lat_avx2 = {"avx2", nearest, residual, codes, search, gptq, round_step, hqq};
+const lat_kernels lat_avx2 = {"avx2", nearest, residual, codes, search, gptq, round_rows, hqq};
 #endif

@@ -9,5 +9,5 @@
 #define FMA(a, b, c) ((vf)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #include "kernel.h"
 
-const lat_kernels lat_avx512 = {"avx512", nearest, residual, codes, search, gptq, round_step, hqq};
+const lat_kernels lat_avx512 = {"avx512", nearest, residual, codes, search, gptq, round_rows, hqq};
 #endif

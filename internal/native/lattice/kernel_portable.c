@@ -3,4 +3,4 @@
 #define TARGET
 #include "kernel.h"
 
-const lat_kernels lat_portable = {"portable", nearest, residual, codes, search, gptq, round_step, hqq};
+const lat_kernels lat_portable = {"portable", nearest, residual, codes, search, gptq, round_rows, hqq};

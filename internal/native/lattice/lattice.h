@@ -46,17 +46,20 @@ typedef struct {
   uint8_t *codes; // [n, k], q - qmin
 } lat_gptq;
 
-// One step of rounding by signed gradients. g [n, k], NULL at the first, is (w - value)·H: what is subtracted from the
-// offsets v and factors lo and hi is step·sign of its slopes. Then d [n, k] = w - value and the codes are made anew.
+// Rounding by signed gradients. h [k, k] is symmetric. The error of a row's d = w - value is dᵀ h d; the best of steps + 1
+// states of each row is kept. A unit lies within a row.
 typedef struct {
   lat_weight w;
-  const float *g;
-  float step, most;    // the factors stay within 1 - most … 1 + most
-  float *v, *lo, *hi;  // [n, k], [units], [units]
-  float *d, *scale;    // [n, k], [units]
-  int32_t *zero;       // [units] or NULL
+  const float *h;
+  long steps;
+  double rate;   // of the first step, then falling to 0
+  float most;    // the factors of a range stay within 1 - most … 1 + most
+  float *scale;  // [units]
+  int32_t *zero; // [units] or NULL
   uint8_t *codes;
 } lat_round;
+
+enum { LAT_ROUND_UNIT = 8 }; // floats that say all of a unit
 
 // Half-quadratic fitting of scales and zero points.
 typedef struct {
@@ -77,7 +80,7 @@ typedef struct {
   void (*codes)(const lat_weight *w, const float *scale, const int32_t *zero, long from, long to, uint8_t *codes);
   void (*search)(const lat_search *s, long from, long to, float *scale, int32_t *zero);
   void (*gptq)(const lat_gptq *g, long from, long to);
-  void (*round)(const lat_round *r, long from, long to);
+  void (*round)(const lat_round *r, long from, long to, float *room);
   void (*hqq)(const lat_hqq *q, long from, long to, float *scale, int32_t *zero);
 } lat_kernels;
 
@@ -95,7 +98,9 @@ void lat_hqq_units(const lat_kernels *k, const lat_hqq *q, long from, long to, f
 void lat_permute(const float *w, long k, const int64_t *order, long from, long to, float *out);
 void lat_restore(const uint8_t *codes, long k, const int64_t *order, long from, long to, uint8_t *out);
 void lat_gptq_rows(const lat_kernels *k, const lat_gptq *g, long from, long to);
-void lat_round_units(const lat_kernels *k, const lat_round *r, long from, long to);
+// room is lat_round_room floats for to - from rows.
+void lat_round_rows(const lat_kernels *k, const lat_round *r, long from, long to, float *room);
+long lat_round_room(const lat_round *r, long rows);
 const lat_kernels *lat_kernels_at(int i); // those that this CPU can run, slowest first; NULL after the last
 
 #endif

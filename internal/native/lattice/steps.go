@@ -64,33 +64,35 @@ func Restore(codes []byte, order []int64) []byte {
 	return out
 }
 
-// Rounding is the state of rounding by signed gradients (AutoRound); see pkg/calib. D and G [n, k] are outside Go's memory.
+// Rounding is how to round by signed gradients (AutoRound); see pkg/calib.
 type Rounding struct {
-	Weight
-	V, Lo, Hi []float32 // offsets [n, k] in -1/2 … 1/2, and the factors of the units' ends
-	Most      float64   // the factors stay within 1 - Most … 1 + Most
-	Scale     []float32
-	Zero      []int32 // nil of a symmetric scheme
-	Codes     []byte
+	H     unsafe.Pointer // float32 [k, k], symmetric: d·H·dᵀ is the error of a row's d = w - value
+	Steps int
+	Rate  float64 // of the first step, then falling to 0
+	Most  float64 // the factors of a range stay within 1 - Most … 1 + Most
 }
 
-// Step moves offsets and factors by step against the signs of their slopes, g = (w - value)·H of the state before, and
-// makes the state anew: d = w - value. A nil g only does the latter.
-func (s Set) Step(r *Rounding, g unsafe.Pointer, step float64, d unsafe.Pointer) {
+// roundRows is how many rows share a pass over H at their beginning.
+const roundRows = 16
+
+// Round fills in scales, zero points (nil of a symmetric scheme) and codes. Units must not be longer than a row. It takes
+// 64·k·(k/Width + 2) bytes for each of the threads.
+func (s Set) Round(w Weight, how Rounding, scale []float32, zero []int32, codes []byte) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
-	for _, v := range [][]float32{r.V, r.Lo, r.Hi, r.Scale} {
-		pin.Pin(unsafe.SliceData(v))
-	}
-	pin.Pin(unsafe.SliceData(r.Codes))
-	if r.Zero != nil {
-		pin.Pin(unsafe.SliceData(r.Zero))
+	pin.Pin(unsafe.SliceData(scale))
+	pin.Pin(unsafe.SliceData(codes))
+	if zero != nil {
+		pin.Pin(unsafe.SliceData(zero))
 	}
 	c := C.lat_round{
-		w: r.c(&pin), g: (*C.float)(g), step: C.float(step), most: C.float(r.Most), v: floats(r.V), lo: floats(r.Lo), hi: floats(r.Hi),
-		d: (*C.float)(d), scale: floats(r.Scale), zero: ints(r.Zero), codes: bytes(r.Codes),
+		w: w.c(&pin), h: (*C.float)(how.H), steps: C.long(how.Steps), rate: C.double(how.Rate), most: C.float(how.Most),
+		scale: floats(scale), zero: ints(zero), codes: bytes(codes),
 	}
-	parallel(r.Units(), r.piece(), func(from, to C.long) { C.lat_round_units(s.k, &c, from, to) })
+	parallel(int64(len(w.W))/w.K, roundRows, func(from, to C.long) {
+		room := make([]float32, C.lat_round_room(&c, to-from))
+		C.lat_round_rows(s.k, &c, from, to, floats(room))
+	})
 }
 
 // Scaled is w [n, k] with column j multiplied by scale[j].

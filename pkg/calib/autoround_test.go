@@ -1,0 +1,185 @@
+package calib_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/qakd/qakd/internal/native/lattice"
+	"github.com/qakd/qakd/pkg/quant"
+)
+
+// rounding is a search written from the paper (Cheng et al. 2023, §3) for one row w, with the whole product d·h at each step.
+type rounding struct {
+	sch    quant.WeightScheme
+	h      [][]float64
+	factor [2][]float32 // of the groups' ends
+	w, v   []float32
+	scale  []float32
+	zero   []int32
+	code   []float64 // less the zero point
+}
+
+// state makes scales, zero points and codes of offsets and factors.
+func (r *rounding) state(t *testing.T, width int) {
+	rule, row := quant.AbsMaxHalf, r.sch
+	if row.Granularity = quant.PerChannel; !row.Symmetric {
+		rule = quant.MinMax
+	}
+	for i := range r.scale {
+		x := r.w[i*width : (i+1)*width]
+		span := []float32{r.factor[0][i] * min(0, slices.Min(x)), r.factor[1][i] * max(0, slices.Max(x))}
+		p, err := quant.InitQParams(span, 1, 2, row, rule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.scale[i], r.zero[i] = p.Scale[0], 0; !r.sch.Symmetric {
+			r.zero[i] = p.ZeroPoint[0]
+		}
+		lo, hi := float64(r.sch.QMin()-r.zero[i]), float64(r.sch.QMax()-r.zero[i])
+		for j := i * width; j < (i+1)*width; j++ {
+			r.code[j] = min(max(math.RoundToEven(float64(r.w[j]/r.scale[i]+r.v[j])), lo), hi)
+		}
+	}
+}
+
+// gradient is d·h, and d·h·dᵀ.
+func (r *rounding) gradient(width int) (g []float64, loss float64) {
+	g = make([]float64, len(r.w))
+	for i := range r.w {
+		d := float64(r.w[i]) - r.code[i]*float64(r.scale[i/width])
+		for j := range g {
+			g[j] += d * r.h[i][j]
+		}
+	}
+	for i := range r.w {
+		loss += (float64(r.w[i]) - r.code[i]*float64(r.scale[i/width])) * g[i]
+	}
+	return g, loss
+}
+
+// descend moves offsets and factors by rate.
+func (r *rounding) descend(g []float64, width int, rate, most float32) {
+	sign := func(x float64) float32 {
+		switch {
+		case x > 0:
+			return 1
+		case x < 0:
+			return -1
+		}
+		return 0
+	}
+	for i := range r.scale {
+		lo, hi := float32(0), float32(0)
+		var slope float64
+		for j := i * width; j < (i+1)*width; j++ {
+			lo, hi = min(lo, r.w[j]), max(hi, r.w[j])
+			t := r.w[j] / r.scale[i]
+			if math.RoundToEven(float64(t+r.v[j])) != r.code[j] { // clamped: the straight-through gradient of v is 0
+				slope += g[j] * r.code[j]
+				continue
+			}
+			slope += g[j] * float64(float32(r.code[j])-t)
+			r.v[j] = min(max(r.v[j]+rate*sign(g[j]), -0.5), 0.5)
+		}
+		if !r.sch.Symmetric || hi >= -lo {
+			r.factor[1][i] = min(max(r.factor[1][i]+rate*sign(slope), 1-most), 1+most)
+		}
+		if !r.sch.Symmetric || hi < -lo {
+			r.factor[0][i] = min(max(r.factor[0][i]+rate*sign(slope), 1-most), 1+most)
+		}
+	}
+}
+
+// Rounding by signed gradients is the paper's loop, which multiplies (w - value) with the Gram matrix at every step: numbers
+// of few bits, so that both ways of adding them up are exact, and signs of slopes the same.
+func TestRoundIsThePapersLoop(t *testing.T) {
+	const n, steps, rate, most = 37, 60, 0.02, 0.3
+	for i, sch := range []quant.WeightScheme{
+		{Bits: 4, Symmetric: true, Granularity: quant.PerGroup, GroupSize: 32},
+		{Bits: 4, Granularity: quant.PerGroup, GroupSize: 32},
+		{Bits: 4, Symmetric: true, Granularity: quant.PerGroup, GroupSize: 37},
+		{Bits: 4, Granularity: quant.PerChannel},
+		{Bits: 8, Symmetric: true, Granularity: quant.PerChannel},
+	} {
+		k := int64(96)
+		if sch.GroupSize == 37 {
+			k = 74
+		}
+		r := rand.New(rand.NewPCG(uint64(i), 21))
+		w, h, flat := make([]float32, n*k), make([][]float64, k), make([]float32, k*k)
+		for j := range w {
+			w[j] = float32(r.IntN(255)-127) / 128
+		}
+		clear(w[k : 2*k]) // a row of zeros
+		for j := range h {
+			h[j] = make([]float64, k)
+			h[j][j] = float64(8 + r.IntN(8))
+			for l := range j {
+				h[j][l] = float64(r.IntN(5) - 2)
+				h[l][j] = h[j][l]
+			}
+		}
+		for j := range h {
+			for l := range h {
+				flat[int64(j)*k+int64(l)] = float32(h[j][l])
+			}
+		}
+		lw := latticeOf(w, n, k, sch)
+		width, units := int(lw.Width), lw.Units()
+		groups := k / lw.Width
+		eachSet(t, func(t *testing.T, s lattice.Set) {
+			scale, zero, codes := make([]float32, units), make([]int32, units), make([]byte, n*k)
+			var pin runtime.Pinner
+			defer pin.Unpin()
+			pin.Pin(&flat[0])
+			how := lattice.Rounding{H: unsafe.Pointer(&flat[0]), Steps: steps, Rate: rate, Most: most}
+			if sch.Symmetric {
+				s.Round(lw, how, scale, nil, codes)
+			} else {
+				s.Round(lw, how, scale, zero, codes)
+			}
+			differ, moved := 0, 0
+			for row := range int64(n) {
+				want := &rounding{
+					sch: sch, h: h, w: w[row*k : (row+1)*k], v: make([]float32, k), code: make([]float64, k),
+					scale: make([]float32, groups), zero: make([]int32, groups),
+					factor: [2][]float32{slices.Repeat([]float32{1}, int(groups)), slices.Repeat([]float32{1}, int(groups))},
+				}
+				least := math.Inf(1)
+				var best rounding
+				var first []float64
+				for step := 0; ; step++ {
+					want.state(t, width)
+					g, loss := want.gradient(width)
+					if loss < least {
+						least = loss
+						best = rounding{scale: slices.Clone(want.scale), zero: slices.Clone(want.zero), code: slices.Clone(want.code)}
+					}
+					if step == 0 {
+						first = best.code
+					}
+					if step == steps {
+						break
+					}
+					want.descend(g, width, float32(rate*(1-float64(step)/steps)), most)
+				}
+				for j := range best.code {
+					u := row*groups + int64(j/width)
+					if float64(int32(codes[row*k+int64(j)])+sch.QMin()-zero[u]) != best.code[j] || scale[u] != best.scale[j/width] || zero[u] != best.zero[j/width] {
+						differ++
+					}
+					if best.code[j] != first[j] {
+						moved++
+					}
+				}
+			}
+			if differ > 0 || moved < int(n*k)/50 {
+				t.Errorf("%v: %d of %d weights have another code or scale than the loop, which moved %d codes", sch, differ, n*k, moved)
+			}
+		})
+	}
+}
