@@ -120,7 +120,7 @@ type Config struct {
 	AveragingConstant float64      `toml:"averaging_constant" json:"averaging_constant"` // share of the newest batch in the moving average
 
 	WeightMethod WeightMethod `toml:"weight_method" json:"weight_method"`
-	Weighting    Weighting    `toml:"weighting" json:"weighting"`     // of the search
+	Weighting    Weighting    `toml:"weighting" json:"weighting"`     // of the search and of hqq
 	GridPoints   int          `toml:"grid_points" json:"grid_points"` // clip ranges that the search tries
 	GridMin      float64      `toml:"grid_min" json:"grid_min"`       // smallest and largest clip range, as a share of
 	GridMax      float64      `toml:"grid_max" json:"grid_max"`       // the one that clips nothing (absmax/qmax)
@@ -184,6 +184,8 @@ func (c Config) Suits(sch quant.WeightScheme) error {
 	switch {
 	case c.scales() == FitHQQ && sch.Symmetric:
 		return fmt.Errorf("calib: %s with scheme %v, want an asymmetric one: it fits zero points", FitHQQ, sch)
+	case c.scales() == FitHQQ && c.Weighting == WeightGram:
+		return fmt.Errorf("calib: %s with weighting %s, want %s or %s: it weighs columns", FitHQQ, WeightGram, WeightSecondMoment, WeightNone)
 	case c.scales() == SearchMSE && c.Weighting == WeightGram && sch.Granularity != quant.PerGroup:
 		return fmt.Errorf("calib: weighting %s with scheme %v, want scales per group", WeightGram, sch)
 	case c.WeightMethod == RoundAuto && sch.Granularity == quant.PerTensor:

@@ -85,8 +85,11 @@ func TestSuits(t *testing.T) {
 		change func(c *calib.Config)
 		scheme quant.WeightScheme
 	}{
-		"hqq with scheme":       {func(c *calib.Config) { c.WeightMethod = calib.FitHQQ }, group},
-		"want an asymmetric":    {func(c *calib.Config) { c.WeightMethod, c.GPTQ.Scales = calib.RoundGPTQ, calib.FitHQQ }, group},
+		"hqq with scheme":    {func(c *calib.Config) { c.WeightMethod = calib.FitHQQ }, group},
+		"want an asymmetric": {func(c *calib.Config) { c.WeightMethod, c.GPTQ.Scales = calib.RoundGPTQ, calib.FitHQQ }, group},
+		"hqq with weighting gram": {func(c *calib.Config) {
+			c.WeightMethod, c.Weighting = calib.FitHQQ, calib.WeightGram
+		}, quant.WeightScheme{Bits: 4, Granularity: quant.PerGroup, GroupSize: 32}},
 		"weighting gram with":   {func(c *calib.Config) { c.Weighting = calib.WeightGram }, tensor},
 		"autoround with scheme": {func(c *calib.Config) { c.WeightMethod = calib.RoundAuto }, tensor},
 	} {

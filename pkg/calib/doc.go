@@ -29,7 +29,8 @@
 // candidate; nothing is random.
 //
 // With weighting gram, h becomes a quadratic form, the second moments of a group's channels with one another: what AWQ's clip
-// search minimizes (Lin et al. 2023, and their auto_clip). Of asymmetric schemes [FitHQQ] needs no data at all.
+// search minimizes (Lin et al. 2023, and their auto_clip). For asymmetric schemes there is
+// [FitHQQ] (Badri and Shaji 2023), with weighting none the paper's, which needs no data at all.
 //
 // # Codes
 //

@@ -274,18 +274,11 @@ func FitWeight(c *nn.Context, w Weight, moments []float64, h *ts.Tensor, cfg Con
 }
 
 func fitScales(c *nn.Context, w []float32, moments []float64, h *ts.Tensor, n, k int64, sch quant.WeightScheme, cfg Config) (quant.QParams, error) {
-	switch cfg.scales() {
-	case FitHQQ:
-		return halfQuadratic(w, n, k, sch, cfg.HQQ)
-	case SearchMSE:
-	default:
-		p, _, err := nearest(w, n, k, sch, cfg.scales().fixedRule(sch), nil)
+	if m := cfg.scales(); m != FitHQQ && m != SearchMSE {
+		p, _, err := nearest(w, n, k, sch, m.fixedRule(sch), nil)
 		return p, err
 	}
-	weights := make([]float64, k)
-	for i := range weights {
-		weights[i] = 1
-	}
+	weights := slices.Repeat([]float64{1}, int(k))
 	var form []float32
 	switch cfg.Weighting {
 	case WeightSecondMoment:
@@ -295,6 +288,9 @@ func fitScales(c *nn.Context, w []float32, moments []float64, h *ts.Tensor, n, k
 		if form, err = blocks(c, h, sch.GroupSize); err != nil {
 			return quant.QParams{}, err
 		}
+	}
+	if cfg.scales() == FitHQQ {
+		return halfQuadratic(w, weights, n, k, sch, cfg.HQQ)
 	}
 	return bestQParams(w, weights, form, n, k, sch, cfg)
 }

@@ -30,7 +30,7 @@ func TestHQQOnHeavyTails(t *testing.T) {
 	const n, k = 32, 256
 	sch := quant.WeightScheme{Bits: 4, Granularity: quant.PerGroup, GroupSize: 64}
 	w, cfg := heavyTails(rand.New(rand.NewPCG(1, 1)), n*k), DefaultConfig().HQQ
-	fitted, err := halfQuadratic(w, n, k, sch, cfg)
+	fitted, err := halfQuadratic(w, slices.Repeat([]float64{1}, k), n, k, sch, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +62,60 @@ func TestHQQOnHeavyTails(t *testing.T) {
 	for g := range groups[0] {
 		if groups[0][g] > groups[1][g]*(1+1e-5) {
 			t.Errorf("group %d: %.4g, by the range %.4g", g, groups[0][g], groups[1][g])
+		}
+	}
+}
+
+// Weighted half-quadratic fitting loses less where it counts than the range and than fitting without weights, never more than
+// the range in any group; weights that are all alike are none.
+func TestHQQWeighted(t *testing.T) {
+	const n, k, width = 32, 256, 64
+	sch := quant.WeightScheme{Bits: 4, Granularity: quant.PerGroup, GroupSize: width}
+	w, cfg := heavyTails(rand.New(rand.NewPCG(2, 1)), n*k), DefaultConfig().HQQ
+	h := make([]float64, k)
+	for j := range h {
+		h[j] = math.Exp(2 * float64(j%7-3))
+	}
+	fit := func(h []float64) quant.QParams {
+		p, err := halfQuadratic(w, h, n, k, sch, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	even := fit(slices.Repeat([]float64{1}, k))
+	if again := fit(slices.Repeat([]float64{8}, k)); !slices.Equal(again.Scale, even.Scale) || !slices.Equal(again.ZeroPoint, even.ZeroPoint) {
+		t.Error("weights of 8 are not those of 1")
+	}
+	ranged, _, err := Nearest(w, n, k, sch, quant.MinMax)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := func(p quant.QParams, power float64) (groups []float64, all float64) {
+		y, err := quant.FakeQuantize(w, n, k, p, sch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups = make([]float64, n*k/width)
+		for j := range w {
+			e := h[j%k] * math.Pow(math.Abs(float64(w[j])-float64(y[j])), power)
+			groups[j/width] += e
+			all += e
+		}
+		return groups, all
+	}
+	for _, power := range []float64{cfg.P, 2} {
+		weighted, a := lost(fit(h), power)
+		_, b := lost(even, power)
+		range_, c := lost(ranged, power)
+		t.Logf("sum h |e|^%g: %.4g weighted, %.4g without weights, %.4g by the range", power, a, b, c)
+		if a > 0.95*b || a > 0.95*c {
+			t.Errorf("sum h |e|^%g: %.4g weighted, %.4g without weights, %.4g by the range", power, a, b, c)
+		}
+		for g := range weighted {
+			if weighted[g] > range_[g]*(1+1e-5) {
+				t.Errorf("group %d, power %g: %.4g, by the range %.4g", g, power, weighted[g], range_[g])
+			}
 		}
 	}
 }

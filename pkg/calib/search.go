@@ -76,13 +76,14 @@ func bestQParams(w []float32, h []float64, blocks []float32, n, k int64, sch qua
 // a real zero point, and the scale stays; here zero points are codes, which a mean shift below half a step never moves.
 // So the scale is fitted too, and the alternation is begun from several clip ranges. The norm alone would give up the largest
 // weights, which are few but carry much of an output: of what loses no more than the whole range does, in the norm and in
-// squares, the least product of the two lengths wins. No data are needed.
-func halfQuadratic(w []float32, n, k int64, sch quant.WeightScheme, cfg HQQ) (quant.QParams, error) {
+// squares, the least product of the two lengths wins. The paper needs no data: h [k] is 1. Else it is how much the columns'
+// errors count, in all sums; the shrinking is the same.
+func halfQuadratic(w []float32, h []float64, n, k int64, sch quant.WeightScheme, cfg HQQ) (quant.QParams, error) {
 	lw, p, err := latticeOf(w, n, k, sch)
 	if err != nil {
 		return quant.QParams{}, err
 	}
-	how := lattice.HalfQuadratic{P: cfg.P, Beta: cfg.Beta, Growth: cfg.Growth, Rounds: cfg.Rounds, Starts: cfg.Starts, Least: cfg.Least}
+	how := lattice.HalfQuadratic{H: h, P: cfg.P, Beta: cfg.Beta, Growth: cfg.Growth, Rounds: cfg.Rounds, Starts: cfg.Starts, Least: cfg.Least}
 	kernels.HQQ(lw, how, p.Scale, p.ZeroPoint)
 	return p, nil
 }

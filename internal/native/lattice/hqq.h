@@ -14,11 +14,11 @@ INLINE vf power_of(vf a, float p) {
 }
 
 typedef struct {
-  double norm, squares; // Σ |w - value|^p, Σ (w - value)²
+  double norm, squares; // Σ h |w - value|^p, Σ h (w - value)²
 } lat_loss;
 
-// What one unit loses, and the shrunken errors e.
-INLINE lat_loss loss_of(const lat_hqq *q, const float *x, const lat_unit *u, double beta, float *e) {
+// What one unit loses, and the shrunken errors e. The weights h of a term do not matter for the latter.
+INLINE lat_loss loss_of(const lat_hqq *q, const float *x, const float *h, const lat_unit *u, double beta, float *e) {
   const long n = q->w.width;
   const vf scale = fill(u->scale), lo = fill(u->lo), hi = fill(u->hi);
   const float inverse = (float)(1 / beta), p = (float)q->p;
@@ -29,8 +29,9 @@ INLINE lat_loss loss_of(const lat_hqq *q, const float *x, const lat_unit *u, dou
     if (i + W > n) from = memcpy(rest, from, sizeof(float) * (n - i));
     const vf v = load(from), d = v - steps_of(v, scale, lo, hi) * scale, a = MAX(d, -d);
     const vf power = pick(a > 0, power_of(a, p), (vf){0});
-    norm += power;
-    squares += d * d;
+    const vf weight = load(h + i);
+    norm += weight * power;
+    squares += weight * d * d;
     const vf kept = MAX(a - pick(a > 0, power / a, (vf){0}) * inverse, (vf){0}); // the proximal step of |e|^p
     store(e + i, pick(d < 0, -kept, kept));
   }
@@ -39,21 +40,21 @@ INLINE lat_loss loss_of(const lat_hqq *q, const float *x, const lat_unit *u, dou
 
 // The alternation from one start: the error e given the parameters, then the parameters of least squares given e.
 // Neither measure may be above that of the whole range; their product, each as a length, decides.
-INLINE void alternate(const lat_hqq *q, const float *x, double beta, lat_unit u, float *e, lat_loss most, lat_unit *best, double *least) {
+INLINE void alternate(const lat_hqq *q, const float *x, const float *h, double beta, lat_unit u, float *e, lat_loss most, lat_unit *best, double *least) {
   const long n = q->w.width;
   for (int round = 0; round <= q->rounds; round++) {
-    const lat_loss loss = loss_of(q, x, &u, beta, e);
+    const lat_loss loss = loss_of(q, x, h, &u, beta, e);
     const double score = pow(loss.norm, 2 / q->p) * loss.squares;
     if (loss.squares <= most.squares && loss.norm <= most.norm && score < *least) *least = score, *best = u;
     if (round == q->rounds) break;
-    double qq = 0, qt = 0, shift = 0;
+    double qq = 0, qt = 0, shift = 0, sum = 0;
     for (long j = 0; j < n; j++) {
       const double step = step_of(x[j], &u), target = x[j] - e[j];
-      qq += step * step, qt += step * target;
-      shift += step + u.zero - target / u.scale;
+      qq += h[j] * step * step, qt += h[j] * step * target;
+      shift += h[j] * (step + u.zero - target / u.scale), sum += h[j];
     }
     const float s = qq > 0 && qt > 0 ? on_grid((float)(qt / qq)) : u.scale;
-    const int32_t z = limit(rintf((float)(shift / n)), q->w.qmin, q->w.qmax);
+    const int32_t z = limit(rintf((float)(shift / sum)), q->w.qmin, q->w.qmax);
     if (s == u.scale && z == u.zero) break;
     u = unit_of(&q->w, s, z);
     beta *= q->growth;
@@ -64,17 +65,17 @@ static TARGET void hqq(const lat_hqq *q, long from, long to, float *scale, int32
   const long n = q->w.width;
   float *e = malloc(sizeof(float) * (n + W));
   for (long i = from; i < to; i++) {
-    const float *x = q->w.w + i * n;
+    const float *x = q->w.w + i * n, *h = q->h + (n < q->w.k ? i * n % q->w.k : 0);
     float lo, hi;
     span_of(x, n, &lo, &hi);
     // Weights are of any size, the parameters of the method are for those of one.
     const double size = -lo > hi ? -lo : hi, beta = q->beta / (size > 0 ? pow(size, 2 - q->p) : 1);
     lat_unit best = by_rule(&q->w, LAT_MIN_MAX, lo, hi);
-    const lat_loss whole = loss_of(q, x, &best, beta, e);
+    const lat_loss whole = loss_of(q, x, h, &best, beta, e);
     double least = pow(whole.norm, 2 / q->p) * whole.squares;
     for (int start = 0; start < q->starts && size > 0; start++) {
       const float f = (float)(1 - (1 - q->least) * start / (q->starts > 1 ? q->starts - 1 : 1));
-      alternate(q, x, beta, by_rule(&q->w, LAT_MIN_MAX, lo * f, hi * f), e, whole, &best, &least);
+      alternate(q, x, h, beta, by_rule(&q->w, LAT_MIN_MAX, lo * f, hi * f), e, whole, &best, &least);
     }
     scale[i] = best.scale;
     zero[i] = best.zero;

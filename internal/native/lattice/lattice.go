@@ -145,16 +145,22 @@ type Search struct {
 	GridMin, GridMax float64
 }
 
+// relative is h divided by its mean, which nothing but the size of errors depends on.
+func relative(h []float64) []float32 {
+	var mean float64
+	for _, v := range h {
+		mean += v / float64(len(h))
+	}
+	out := make([]float32, len(h))
+	for i, v := range h {
+		out[i] = float32(v / mean)
+	}
+	return out
+}
+
 // Search fills in the scales and zero points of least weighted squared error. The rules' are among the candidates.
 func (s Set) Search(w Weight, how Search, scale []float32, zero []int32) {
-	var mean float64
-	for _, h := range how.H {
-		mean += h / float64(len(how.H))
-	}
-	h32 := make([]float32, len(how.H))
-	for i, h := range how.H {
-		h32[i] = float32(h / mean)
-	}
+	h32 := relative(how.H)
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	pin.Pin(unsafe.SliceData(how.H))
@@ -171,6 +177,7 @@ func (s Set) Search(w Weight, how Search, scale []float32, zero []int32) {
 
 // HalfQuadratic are the parameters of HQQ; see pkg/calib.
 type HalfQuadratic struct {
+	H               []float64 // [k], above 0: how much each column's errors count
 	P, Beta, Growth float64
 	Rounds, Starts  int
 	Least           float64 // share of the range that the last start keeps
@@ -180,8 +187,10 @@ type HalfQuadratic struct {
 func (s Set) HQQ(w Weight, how HalfQuadratic, scale []float32, zero []int32) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
+	h := append(slices.Repeat(relative(how.H), int(max(1, w.Width/w.K))), make([]float32, 16)...)
+	pin.Pin(unsafe.SliceData(h))
 	c := C.lat_hqq{
-		w: w.c(&pin), p: C.double(how.P), beta: C.double(how.Beta), growth: C.double(how.Growth),
+		w: w.c(&pin), h: floats(h), p: C.double(how.P), beta: C.double(how.Beta), growth: C.double(how.Growth),
 		rounds: C.int(how.Rounds), starts: C.int(how.Starts), least: C.double(how.Least),
 	}
 	parallel(w.Units(), w.piece(), func(from, to C.long) { C.lat_hqq_units(s.k, &c, from, to, floats(scale), ints(zero)) })

@@ -61,9 +61,11 @@ typedef struct {
 
 enum { LAT_ROUND_UNIT = 8 }; // floats that say all of a unit
 
-// Half-quadratic fitting of scales and zero points.
+// Half-quadratic fitting of scales and zero points. h, how much the values of a row count, or of a unit where it is longer,
+// is above 0 and goes on with zeros for a vector's length.
 typedef struct {
   lat_weight w;
+  const float *h;
   double p, beta, growth; // |e|^p; beta is multiplied by growth after each round
   int rounds, starts;
   double least;           // starts are ranges from 1 down to this share of the whole
