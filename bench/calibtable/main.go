@@ -56,7 +56,7 @@ func (l *list) Set(s string) error {
 func defaults() options {
 	return options{
 		Methods:    list{"rtn", "rtn-full", "mse", "imatrix", "clip", "smoothquant", "awq", "autoround", "gptq", "awq-gptq"},
-		Asymmetric: list{"rtn", "mse", "hqq"}, Static: list{"gptq", "awq-gptq"},
+		Asymmetric: list{"rtn", "mse", "imatrix", "hqq", "hqq-imatrix"}, Static: list{"gptq", "awq-gptq"},
 		Observers: list{"min_max", "moving_average", "percentile", "mse", "entropy"}, Teachers: list{"demo", "twin"},
 		Seeds: list{"1", "2", "3"}, Calibration: 64, Evaluation: 64, threads: 1,
 		run: "runs/calib-table", out: "bench/calib-table.json", md: "README.md",
