@@ -12,26 +12,40 @@ import (
 // profileRuns is how often each part runs; the best counts.
 const profileRuns = 5
 
-// profile says where the time of autoround goes, ours ms in all: what its products of matrices take by themselves, and how
-// fast they are. The rival's step has two products, forward and backward, on as many rows as the weight is wide; ours has
-// one, so twice as fast is what the products alone would give.
-func (l *layer) profile(c *nn.Context, steps int, ours float64) *report.Table {
-	var gram, product float64
-	c.Nest(func(in *nn.Context) {
-		d, h := in.Randn(l.out, l.in), in.Randn(l.in, l.in)
-		gram = best(func() { in.Nest(func(in *nn.Context) { calib.Product(in.Scope, l.x) }) })
-		product = best(func() { in.Nest(func(in *nn.Context) { in.Matmul(d, h) }) })
-	})
+// profile says where the time of a method that missed its goal goes, ours ms in all: to the inputs' products with one another,
+// to what autoround does before its second step, and to the rest.
+func (l *layer) profile(c *nn.Context, o options, ours float64) (*report.Table, error) {
 	t := &report.Table{
-		Title:   fmt.Sprintf("where the time goes: %s, %d steps", l.method, steps),
-		Columns: []string{"part", "times", "ms", "share %", "GFLOP/s"},
+		Title:   fmt.Sprintf("where the time goes: %s", l.method),
+		Columns: []string{"part", "ms", "share %", "ns per weight"},
 	}
-	n := float64(steps + 1)
-	t.Add("products (w - value)·H", steps+1, n*product, 100*n*product/ours, 2e-6*float64(l.out*l.in*l.in)/product)
-	t.Add("product xᵀx", 1, gram, 100*gram/ours, 1e-6*float64(l.rows*l.in*l.in)/gram)
-	rest := ours - n*product - gram
-	t.Add("codes, slopes, loss", "", rest, 100*rest/ours, "")
-	return t
+	rest := ours
+	add := func(part string, ms float64) {
+		rest -= ms
+		t.Add(part, ms, 100*ms/ours, 1e6*ms/float64(l.out*l.in))
+	}
+	gram := 0.0
+	if l.method == "gptq" || l.method == "awq" || l.method == "autoround" {
+		gram = best(func() { c.Nest(func(in *nn.Context) { calib.Product(in.Scope, l.x) }) })
+		add("product xᵀx", gram)
+	}
+	if l.method == "autoround" {
+		o.steps = 1
+		var err error
+		first := best(func() {
+			c.Nest(func(in *nn.Context) {
+				if _, _, _, failed := l.fit(in, o); failed != nil {
+					err = failed
+				}
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+		add("products with all of the Gram matrix, one step", first-gram)
+	}
+	add("the rest", rest)
+	return t, nil
 }
 
 // best is the least time of f in ms.

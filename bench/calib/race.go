@@ -31,7 +31,7 @@ type layer struct {
 	x *ts.Tensor
 }
 
-// race lets both sides quantize one layer in turns. Where autoround misses its goal, there is a profile.
+// race lets both sides quantize one layer in turns. Where ours misses its goal, there is a profile.
 func (o options) race(ctx context.Context, j job) (row contest.Row, missed *report.Table, err error) {
 	l := layer{job: j}
 	err = nn.Run(func(c *nn.Context) error {
@@ -77,10 +77,10 @@ func (o options) race(ctx context.Context, j job) (row contest.Row, missed *repo
 			note += "; " + row.Note
 		}
 		row.Note, row.Reached = note, row.Reached && ours <= j.tolerance*theirs
-		if j.method == "autoround" && !row.Reached {
-			missed = l.profile(c, o.steps, row.Ours)
+		if !row.Reached {
+			missed, err = l.profile(c, o, row.Ours)
 		}
-		return nil
+		return err
 	})
 	return row, missed, err
 }

@@ -26,7 +26,7 @@ type setting struct {
 	Teacher   string `json:"teacher"`   // demo or twin
 	Group     int    `json:"group"`     // size of the weights' groups
 	Symmetric bool   `json:"symmetric"` // weights
-	Inputs    string `json:"inputs"`    // a16, a8 (per token), a8-static
+	Inputs    string `json:"inputs"`    // a16, a8 and a4 (per token), a8-static
 }
 
 // cell is a setting with one draw of utterances.
@@ -58,7 +58,7 @@ func (o options) cells() (out []cell) {
 					}
 				}
 			}
-			out = append(out, cell{setting{teacher, groups[0], true, "a8-static"}, seed})
+			out = append(out, cell{setting{teacher, groups[0], true, "a8-static"}, seed}, cell{setting{teacher, groups[0], true, "a4"}, seed})
 		}
 	}
 	return slices.DeleteFunc(out, func(c cell) bool { return len(o.methods(c.setting)) == 0 })
@@ -74,6 +74,8 @@ func (o options) methods(s setting) (out []string) {
 			}
 		}
 		return out
+	case s.Inputs == "a4":
+		return o.Narrow
 	case s.Symmetric:
 		return o.Methods
 	}
@@ -93,6 +95,8 @@ func (o options) resolve(c cell) (stage.Experiment, *experiment.Resolved, error)
 	switch c.Inputs {
 	case "a16":
 		sets = append(sets, "quant.activation.bits=0", "quant.activation.mode=none")
+	case "a4":
+		sets = append(sets, "quant.activation.bits=4")
 	case "a8-static":
 		sets = append(sets, "quant.activation.mode=static_tensor")
 	}

@@ -5,7 +5,7 @@
 //	go run ./bench/calibtable -resume -seeds 2 -out ""           # a part of the cells only, such as beside other processes
 //
 // Every method fits the demo teacher and its outlier twin, in groups of 32 and 128, with float inputs and with INT8 inputs per
-// token; asymmetric schemes and the observers of static input scales have rows of their own. A seed draws other calibration
+// token; asymmetric schemes, the observers of static input scales and INT4 inputs have rows of their own. A seed draws other calibration
 // utterances and other held-out ones. Each cell of the grid, one teacher, scheme and seed, has its folder in the run folder
 // and is kept there: an interrupted run goes on with -resume.
 package main
@@ -28,6 +28,7 @@ type options struct {
 	Methods      list `json:"methods"`
 	Asymmetric   list `json:"asymmetric"`
 	Static       list `json:"static"`
+	Narrow       list `json:"narrow"`
 	Observers    list `json:"observers"`
 	Teachers     list `json:"-"`
 	Seeds        list `json:"seeds"`
@@ -57,6 +58,7 @@ func defaults() options {
 	return options{
 		Methods:    list{"rtn", "rtn-full", "mse", "imatrix", "clip", "smoothquant", "awq", "autoround", "gptq", "awq-gptq"},
 		Asymmetric: list{"rtn", "mse", "imatrix", "hqq", "hqq-imatrix"}, Static: list{"gptq", "awq-gptq"},
+		Narrow:    list{"rtn", "rotate", "gptq", "rotate-gptq"},
 		Observers: list{"min_max", "moving_average", "percentile", "mse", "entropy"}, Teachers: list{"demo", "twin"},
 		Seeds: list{"1", "2", "3"}, Calibration: 64, Evaluation: 64, threads: 1,
 		run: "runs/calib-table", out: "bench/calib-table.json", md: "README.md",
@@ -68,6 +70,7 @@ func main() {
 	fs.Var(&o.Methods, "methods", "`methods` of symmetric weights, of "+strings.Join(calib.Presets(), ","))
 	fs.Var(&o.Asymmetric, "asymmetric", "`methods` of asymmetric weights")
 	fs.Var(&o.Static, "static", "`methods` beside static input scales")
+	fs.Var(&o.Narrow, "narrow", "`methods` beside INT4 inputs")
 	fs.Var(&o.Observers, "observers", "`observers` of static input scales")
 	fs.Var(&o.Teachers, "teachers", "`teachers`, of demo,twin")
 	fs.Var(&o.Seeds, "seeds", "`seeds`, each a draw of calibration and held-out utterances")

@@ -72,7 +72,7 @@ func (o options) command() string {
 	d, words := defaults(), []string{"go run ./bench/calibtable"}
 	for _, f := range []struct{ name, have, usual string }{
 		{"methods", o.Methods.String(), d.Methods.String()}, {"asymmetric", o.Asymmetric.String(), d.Asymmetric.String()},
-		{"static", o.Static.String(), d.Static.String()}, {"observers", o.Observers.String(), d.Observers.String()},
+		{"static", o.Static.String(), d.Static.String()}, {"narrow", o.Narrow.String(), d.Narrow.String()}, {"observers", o.Observers.String(), d.Observers.String()},
 		{"teachers", o.Teachers.String(), d.Teachers.String()}, {"seeds", o.Seeds.String(), d.Seeds.String()},
 		{"calib", fmt.Sprint(o.Calibration), fmt.Sprint(d.Calibration)}, {"eval", fmt.Sprint(o.Evaluation), fmt.Sprint(d.Evaluation)},
 	} {
@@ -103,16 +103,15 @@ func read(path string) (*table, error) {
 	return t, nil
 }
 
-// markdown is the part of README.md: KL, margins and agreement by method and setting, and the observers.
+// markdown is the part of README.md: KL, margins and agreement by method and setting, the observers, and INT4 inputs.
 func (t *table) markdown() (string, error) {
 	var out bytes.Buffer
+	kl := func(r row) string { return fmt.Sprintf("%.1f ± %.1f", 1000*r.KL.Mean, 1000*r.KL.Spread) }
 	for _, part := range []struct {
 		title string
 		cell  func(r row) string
 	}{
-		{"KL, thousandths of a nat per frame", func(r row) string {
-			return fmt.Sprintf("%.1f ± %.1f", 1000*r.KL.Mean, 1000*r.KL.Spread)
-		}},
+		{"KL, thousandths of a nat per frame", kl},
 		{"How many times less that is than by rounding to nearest, in the worst of the seeds", func(r row) string {
 			return fmt.Sprintf("%.2f×", r.Worst)
 		}},
@@ -125,7 +124,7 @@ func (t *table) markdown() (string, error) {
 			if !r.Symmetric {
 				name += ", asymmetric"
 			}
-			return name, column, r.Inputs != "a8-static"
+			return name, column, r.Inputs == "a16" || r.Inputs == "a8"
 		}, part.cell)
 		fmt.Fprintf(&out, "%s:\n\n", part.title)
 		if err := tab.Markdown(&out); err != nil {
@@ -133,13 +132,24 @@ func (t *table) markdown() (string, error) {
 		}
 		fmt.Fprintln(&out)
 	}
-	static := t.grid("observer", func(r row) (string, string, bool) {
-		method, observer, _ := strings.Cut(r.Method, "/")
-		return observer, r.Teacher + " " + method, r.Inputs == "a8-static"
-	}, func(r row) string { return fmt.Sprintf("%.1f ± %.1f", 1000*r.KL.Mean, 1000*r.KL.Spread) })
-	fmt.Fprintf(&out, "Static INT8 input scales by observer (g32), KL, thousandths of a nat per frame:\n\n")
-	err := static.Markdown(&out)
-	return out.String(), err
+	for _, part := range []struct {
+		title, heading string
+		place          func(r row) (line, column string, ok bool)
+	}{
+		{"Static INT8 input scales by observer (g32)", "observer", func(r row) (string, string, bool) {
+			method, observer, _ := strings.Cut(r.Method, "/")
+			return observer, r.Teacher + " " + method, r.Inputs == "a8-static"
+		}},
+		{"INT4 inputs per token (g32)", "method", func(r row) (string, string, bool) { return r.Method, r.Teacher, r.Inputs == "a4" }},
+	} {
+		tab := t.grid(part.heading, part.place, kl)
+		fmt.Fprintf(&out, "%s, KL, thousandths of a nat per frame:\n\n", part.title)
+		if err := tab.Markdown(&out); err != nil {
+			return "", err
+		}
+		fmt.Fprintln(&out)
+	}
+	return strings.TrimSuffix(out.String(), "\n"), nil
 }
 
 // grid lays rows out by the line and column that place names, under a heading of lines; false leaves a row out.

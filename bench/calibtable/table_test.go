@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/qakd/qakd/pkg/stage"
 )
 
 // README.md has the table of the committed numbers.
@@ -98,11 +100,33 @@ func TestCommittedNumbersBeatBothRules(t *testing.T) {
 	}
 }
 
+// Rotations halve what INT4 inputs lose on the twin, whichever way weights are rounded, in every seed.
+func TestCommittedRotationsHalve(t *testing.T) {
+	committed, err := read("../calib-table.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kl := map[string]stage.Mean{}
+	for _, r := range committed.Rows {
+		if r.Inputs == "a4" && r.Teacher == "twin" {
+			kl[r.Method] = r.KL
+		}
+	}
+	if len(kl) != 4 {
+		t.Fatalf("INT4 inputs: %v", kl)
+	}
+	for without, with := range map[string]string{"rtn": "rotate", "gptq": "rotate-gptq"} {
+		if kl[with].Mean+2*kl[with].Spread > 0.5*(kl[without].Mean-2*kl[without].Spread) {
+			t.Errorf("%s: KL %v, %s: %v, want half", with, kl[with], without, kl[without])
+		}
+	}
+}
+
 // Means, spreads and gains by hand; gains are of one seed each.
 func TestTable(t *testing.T) {
 	o := defaults()
 	o.Teachers, o.Seeds, o.Methods, o.Asymmetric, o.Static = list{"demo"}, list{"1", "2"}, list{"rtn", "x"}, list{"hqq"}, list{"x"}
-	o.Observers = list{"mse"}
+	o.Observers, o.Narrow = list{"mse"}, list{"rtn", "x"}
 	results := map[cell]map[string]score{}
 	for _, c := range o.cells() {
 		results[c] = map[string]score{
@@ -113,7 +137,7 @@ func TestTable(t *testing.T) {
 		}
 	}
 	got := o.table(results)
-	if len(got.Rows) != 4*2+4+1 {
+	if len(got.Rows) != 4*2+4+1+2 {
 		t.Fatalf("%d rows", len(got.Rows))
 	}
 	x := got.Rows[1]
@@ -125,7 +149,7 @@ func TestTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"3000.0 ± 1414.2", "1.50×", "60.0 / 75.0", "hqq, asymmetric", "demo g128 a8", "12.3 ± 0.0"} {
+	for _, want := range []string{"3000.0 ± 1414.2", "1.50×", "60.0 / 75.0", "hqq, asymmetric", "demo g128 a8", "12.3 ± 0.0", "| method | "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -138,7 +162,7 @@ func TestTable(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(back.Rows, got.Rows) {
 		t.Errorf("another table from the file: %v", err)
 	}
-	if want := "go run ./bench/calibtable -methods rtn,x -asymmetric hqq -static x -observers mse -teachers demo -seeds 1,2"; got.Command != want {
+	if want := "go run ./bench/calibtable -methods rtn,x -asymmetric hqq -static x -narrow rtn,x -observers mse -teachers demo -seeds 1,2"; got.Command != want {
 		t.Errorf("command %q, want %q", got.Command, want)
 	}
 }
