@@ -171,6 +171,7 @@ func (l *layer) fit(c *nn.Context, o options) (p quant.QParams, codes []byte, sc
 		cfg.WeightMethod, cfg.AutoRound.Steps = calib.RoundAuto, o.steps
 		p, codes, err = calib.FitWeight(c, weight, nil, gram(l.x), cfg)
 	case "awq":
+		cfg.WeightMethod = calib.AbsMaxHalf // which is how it is rounded below
 		var size []float64
 		mean, err := tensor.Floats(c.MeanDim(c.Abs(l.x), false, 0))
 		if err != nil {
@@ -182,7 +183,11 @@ func (l *layer) fit(c *nn.Context, o options) (p quant.QParams, codes []byte, sc
 		if scale, err = calib.ScaleAWQ(c, size, gram(l.x), []calib.Weight{weight}, cfg); err != nil {
 			return p, nil, nil, err
 		}
-		scaled := lattice.Scaled(l.w, scale)
+		set, err := lattice.SetOf("", o.threads)
+		if err != nil {
+			return p, nil, nil, err
+		}
+		scaled := set.Scaled(l.w, scale)
 		p, codes, err = calib.Nearest(scaled, l.out, l.in, scheme, quant.AbsMaxHalf)
 		return p, codes, scale, err
 	}

@@ -35,6 +35,6 @@ func autoRound(c *nn.Context, w []float32, n, k int64, h *ts.Tensor, sch quant.W
 	codes := make([]byte, n*k)
 	at, err := c.Contiguous(h).DataPtr()
 	c.Check("autoround", err)
-	kernels.Round(lw, lattice.Rounding{H: at, Steps: cfg.Steps, Rate: rate, Most: cfg.Range}, p.Scale, p.ZeroPoint, codes)
+	kernels().Round(lw, lattice.Rounding{H: at, Steps: cfg.Steps, Rate: rate, Most: cfg.Range}, p.Scale, p.ZeroPoint, codes)
 	return p, codes, nil
 }

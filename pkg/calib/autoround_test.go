@@ -12,7 +12,8 @@ import (
 	"github.com/qakd/qakd/pkg/quant"
 )
 
-// rounding is a search written from the paper (Cheng et al. 2023, §3) for one row w, with the whole product d·h at each step.
+// rounding is a search written from the paper (Cheng et al. 2023, §3) for one row w, with the whole product d·h at each step
+// and the slopes of the factors by difference quotients.
 type rounding struct {
 	sch    quant.WeightScheme
 	h      [][]float64
@@ -61,35 +62,68 @@ func (r *rounding) gradient(width int) (g []float64, loss float64) {
 	return g, loss
 }
 
-// descend moves offsets and factors by rate.
+// value is what weight j of group i stands for, under other factors: all that rounding adds stays as it is, which is what the
+// straight-through gradient means.
+func (r *rounding) value(i, j int, lo, hi float64) float64 {
+	qmin, qmax := float64(r.sch.QMin()), float64(r.sch.QMax())
+	scale := func(lo, hi float64) float64 {
+		if r.sch.Symmetric {
+			return max(-lo, hi) / (qmax + 0.5)
+		}
+		return (hi - lo) / (qmax - qmin)
+	}
+	lo0, hi0 := r.span(i)
+	lo1, hi1 := lo0*float64(r.factor[0][i]), hi0*float64(r.factor[1][i])
+	s0, z0 := float64(r.scale[i]), float64(r.zero[i])
+	s, z := s0+scale(lo0*lo, hi0*hi)-scale(lo1, hi1), z0
+	if !r.sch.Symmetric {
+		z += -lo0*lo/s + lo1/s0
+	}
+	w, v := float64(r.w[j]), float64(r.v[j])
+	exact := float64(r.w[j]/r.scale[i] + r.v[j])
+	rounded := math.RoundToEven(exact)
+	switch {
+	case rounded > qmax-z0:
+		return s * (qmax - z)
+	case rounded < qmin-z0:
+		return s * (qmin - z)
+	}
+	return s * (w/s + v + rounded - (w/s0 + v))
+}
+
+// span is that of group i.
+func (r *rounding) span(i int) (lo, hi float64) {
+	width := len(r.w) / len(r.scale)
+	x := r.w[i*width : (i+1)*width]
+	return float64(min(0, slices.Min(x))), float64(max(0, slices.Max(x)))
+}
+
+// descend moves offsets and factors by rate, factors against the sign of a difference quotient.
 func (r *rounding) descend(g []float64, width int, rate, most float32) {
 	sign := func(x float64) float32 {
 		switch {
-		case x > 0:
+		case x > 1e-6: // of numbers of some hundredths
 			return 1
-		case x < 0:
+		case x < -1e-6:
 			return -1
 		}
 		return 0
 	}
 	for i := range r.scale {
-		lo, hi := float32(0), float32(0)
-		var slope float64
+		var slope [2]float64
+		lo, hi := float64(r.factor[0][i]), float64(r.factor[1][i])
+		const h = 1e-5
 		for j := i * width; j < (i+1)*width; j++ {
-			lo, hi = min(lo, r.w[j]), max(hi, r.w[j])
-			t := r.w[j] / r.scale[i]
-			if math.RoundToEven(float64(t+r.v[j])) != r.code[j] { // clamped: the straight-through gradient of v is 0
-				slope += g[j] * r.code[j]
-				continue
+			slope[0] += -2 * g[j] * (r.value(i, j, lo+h, hi) - r.value(i, j, lo-h, hi)) / (2 * h)
+			slope[1] += -2 * g[j] * (r.value(i, j, lo, hi+h) - r.value(i, j, lo, hi-h)) / (2 * h)
+		}
+		for j := i * width; j < (i+1)*width; j++ {
+			if math.RoundToEven(float64(r.w[j]/r.scale[i]+r.v[j])) == r.code[j] { // clamped, it has no slope
+				r.v[j] = min(max(r.v[j]+rate*sign(g[j]), -0.5), 0.5)
 			}
-			slope += g[j] * float64(float32(r.code[j])-t)
-			r.v[j] = min(max(r.v[j]+rate*sign(g[j]), -0.5), 0.5)
 		}
-		if !r.sch.Symmetric || hi >= -lo {
-			r.factor[1][i] = min(max(r.factor[1][i]+rate*sign(slope), 1-most), 1+most)
-		}
-		if !r.sch.Symmetric || hi < -lo {
-			r.factor[0][i] = min(max(r.factor[0][i]+rate*sign(slope), 1-most), 1+most)
+		for end := range slope {
+			r.factor[end][i] = min(max(r.factor[end][i]-rate*sign(slope[end]), 1-most), 1+most)
 		}
 	}
 }

@@ -51,7 +51,10 @@ var weightMethods = []WeightMethod{AbsMax, AbsMaxHalf, SignedMax, SearchMSE, Fit
 // scaleMethods are those that GPTQ can take its scales from.
 var scaleMethods = []WeightMethod{AbsMax, AbsMaxHalf, SignedMax, SearchMSE, FitHQQ}
 
-// fixedRule is the rule of package quant for a method other than the search.
+// fixed tells whether the method is a rule.
+func (m WeightMethod) fixed() bool { return m == AbsMax || m == AbsMaxHalf || m == SignedMax }
+
+// fixedRule is the rule of package quant for a method that is one.
 func (m WeightMethod) fixedRule(sch quant.WeightScheme) quant.ScaleMethod {
 	switch {
 	case !sch.Symmetric:

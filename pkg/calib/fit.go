@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
@@ -56,7 +54,8 @@ func (r *Result) Add(part *Result) {
 // folds are where channels can be rescaled, if the configuration says how; no weight is changed.
 //
 // It is an error, listing all such layers, when statistics are missing; and when a weight is not finite, or a layer cannot
-// be fitted with the configured method. The result does not depend on the number of CPUs.
+// be fitted with the configured method. The result does not depend on the number of threads, but for methods that need Gram
+// matrices: libtorch sums their products in an order of its own.
 func Fit(stats *Statistics, slots []*nn.Slot, schemes func(path string) (quant.WeightScheme, quant.ActivationScheme),
 	cfg Config, folds ...Fold) (*Result, error) {
 	if err := cfg.Validate(); err != nil {
@@ -66,7 +65,7 @@ func Fit(stats *Statistics, slots []*nn.Slot, schemes func(path string) (quant.W
 		return nil, err
 	}
 	r := NewResult(cfg)
-	layers, errs := make([]layer, len(slots)), make([]error, len(slots))
+	layers := make([]layer, len(slots))
 	at := map[string]*layer{}
 	for i, s := range slots {
 		layers[i].slot, layers[i].seen = s, stats.byPath[s.Path]
@@ -76,12 +75,21 @@ func Fit(stats *Statistics, slots []*nn.Slot, schemes func(path string) (quant.W
 	if err := r.fold(stats, folds, at, schemes); err != nil {
 		return nil, err
 	}
-	each(len(slots), cfg.NeedsGrams(), func(i int) { errs[i] = layers[i].fit(cfg) })
+	each := tensor.Each
+	if cfg.NeedsGrams() { // one layer keeps all threads busy, and takes more memory
+		each = inTurn
+	}
+	err := each(len(layers), func(i int) error {
+		if err := layers[i].fit(cfg); err != nil {
+			return fmt.Errorf("calib: %s: %w", slots[i].Path, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	for i, l := range layers {
 		path := slots[i].Path
-		if errs[i] != nil {
-			return nil, fmt.Errorf("calib: %s: %w", path, errs[i])
-		}
 		r.Schemes[path], r.Weights[path] = l.Scheme, l.params
 		if l.codes != nil {
 			r.Codes[path] = l.codes
@@ -92,6 +100,15 @@ func Fit(stats *Statistics, slots []*nn.Slot, schemes func(path string) (quant.W
 		r.Report.Rows = append(r.Report.Rows, l.row)
 	}
 	return r, nil
+}
+
+func inTurn(n int, f func(i int) error) error {
+	for i := range n {
+		if err := f(i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fold finds the scales of all folds and tells the layers that they change.
@@ -122,28 +139,6 @@ func (r *Result) fold(stats *Statistics, folds []Fold, layers map[string]*layer,
 		}
 	}
 	return nil
-}
-
-// each calls f for 0 … n-1, on all CPUs unless one call keeps them busy.
-func each(n int, alone bool, f func(i int)) {
-	workers := min(runtime.GOMAXPROCS(0), n)
-	if alone {
-		workers = 1
-	}
-	next := make(chan int)
-	var wait sync.WaitGroup
-	for range workers {
-		wait.Go(func() {
-			for i := range next {
-				f(i)
-			}
-		})
-	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	wait.Wait()
 }
 
 func (s *Statistics) covers(slots []*nn.Slot, cfg Config) error {
@@ -274,7 +269,7 @@ func FitWeight(c *nn.Context, w Weight, moments []float64, h *ts.Tensor, cfg Con
 }
 
 func fitScales(c *nn.Context, w []float32, moments []float64, h *ts.Tensor, n, k int64, sch quant.WeightScheme, cfg Config) (quant.QParams, error) {
-	if m := cfg.scales(); m != FitHQQ && m != SearchMSE {
+	if m := cfg.scales(); m.fixed() {
 		p, _, err := nearest(w, n, k, sch, m.fixedRule(sch), nil)
 		return p, err
 	}

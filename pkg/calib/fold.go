@@ -192,7 +192,7 @@ func (f Fold) awq(seen *Layer, readers []*nn.Slot, schemes func(path string) (qu
 
 // ScaleAWQ is AWQ's scale of channels [K] (Lin et al. 2023, "AWQ: Activation-aware Weight Quantization", equations 4 and 5) for
 // weights that read one input: size^a, the mean |x_k| to a power, over the geometric mean of its ends, with the a of 0, 1/n,
-// … (n-1)/n whose weights, rounded to nearest, lose least of their outputs. That error is the one over all rows whose mean
+// … (n-1)/n whose weights, rounded to nearest (by the configured rule, if that is what comes after), lose least of their outputs. That error is the one over all rows whose mean
 // Gram matrix is h [K, K], of FoldRows outputs of each weight, evenly spread: which a is best, they say as all would. Silent
 // channels keep 1.
 func ScaleAWQ(c *nn.Context, size []float64, h *ts.Tensor, weights []Weight, cfg Config) ([]float32, error) {
@@ -207,7 +207,11 @@ func ScaleAWQ(c *nn.Context, size []float64, h *ts.Tensor, weights []Weight, cfg
 		if err != nil {
 			return nil, err
 		}
-		samples, rules = append(samples, lw), append(rules, nearestRules(w.Scheme)[0])
+		rule := nearestRules(w.Scheme)[0]
+		if m := cfg.scales(); m.fixed() {
+			rule = m.fixedRule(w.Scheme)
+		}
+		samples, rules = append(samples, lw), append(rules, rule)
 	}
 	best, least := ones(int64(len(size))), math.Inf(1)
 	for i := range cfg.FoldPoints {
@@ -215,7 +219,7 @@ func ScaleAWQ(c *nn.Context, size []float64, h *ts.Tensor, weights []Weight, cfg
 		var loss float64
 		for j, w := range samples {
 			d := make([]float32, len(w.W))
-			kernels.Residual(w, lattice.Rule(rules[j]), scale, d)
+			kernels().Residual(w, lattice.Rule(rules[j]), scale, d)
 			var e float64
 			var err error
 			c.Nest(func(in *nn.Context) { e, err = outputPower(in, in.FromFloats(d, int64(len(d))/w.K, w.K), h) })

@@ -34,8 +34,8 @@ func gptq(c *nn.Context, w []float32, n, k int64, h *ts.Tensor, p quant.QParams,
 // roundColumns is the loop over blocks of columns. Within a block, each row goes on its own (package lattice); what earlier
 // blocks take away from a block is one product of matrices.
 func roundColumns(s *tensor.Scope, w []float32, n, k int64, order []int64, u *ts.Tensor, p quant.QParams, sch quant.WeightScheme, block int) []byte {
-	codes, errs := make([]byte, n*k), s.Zeros(gotch.Float, n, k)
-	b := lattice.Block{N: n, K: k, W: lattice.Permute(w, order), LDU: k, Scale: p.Scale, Zero: p.ZeroPoint, QMin: sch.QMin(), QMax: sch.QMax(), Codes: codes}
+	codes, errs, set := make([]byte, n*k), s.Zeros(gotch.Float, n, k), kernels()
+	b := lattice.Block{N: n, K: k, W: set.Permute(w, order), LDU: k, Scale: p.Scale, Zero: p.ZeroPoint, QMin: sch.QMin(), QMax: sch.QMax(), Codes: codes}
 	width := n * k / int64(len(p.Scale))
 	if width <= k {
 		b.Units = k / width
@@ -58,8 +58,8 @@ func roundColumns(s *tensor.Scope, w []float32, n, k int64, order []int64, u *ts
 				wide := int64(len(b.Unit))
 				b.Earlier = pointer(in.Contiguous(in.Matmul(in.Narrow(errs, 1, 0, at), in.Narrow(in.Narrow(u, 0, 0, at), 1, at, wide))))
 			}
-			kernels.GPTQ(b)
+			set.GPTQ(b)
 		})
 	}
-	return lattice.Restore(codes, order)
+	return set.Restore(codes, order)
 }

@@ -292,7 +292,7 @@ func TestAutoRound(t *testing.T) {
 			}
 			nearest := make([]byte, n*k)
 			lw, _, _ := latticeOf(w, n, k, sch)
-			kernels.Codes(lw, best.Scale, best.ZeroPoint, nearest)
+			kernels().Codes(lw, best.Scale, best.ZeroPoint, nearest)
 			for i := range codes {
 				if d := int(codes[i]) - int(nearest[i]); d < -1 || d > 1 {
 					t.Fatalf("%v: code %d is %d, the nearest %d", sch, i, codes[i], nearest[i])

@@ -14,7 +14,7 @@ import (
 // eachSet runs a test with every set of kernels that this CPU has.
 func eachSet(t *testing.T, f func(t *testing.T, s lattice.Set)) {
 	for _, name := range lattice.Kernels() {
-		s, err := lattice.SetOf(name)
+		s, err := lattice.SetOf(name, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func BenchmarkNearest(b *testing.B) {
 	const n, k = 6144, 2048
 	w, scale, codes := values(1, n*k), make([]float32, n*k/128), make([]byte, n*k)
 	for _, name := range lattice.Kernels() {
-		s, err := lattice.SetOf(name)
+		s, err := lattice.SetOf(name, 2)
 		if err != nil {
 			b.Fatal(err)
 		}

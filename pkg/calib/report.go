@@ -119,7 +119,7 @@ func errorOf(w []float32, moments []float64, sch Scheme, p quant.QParams, codes 
 			return e, err
 		}
 		codes = make([]byte, len(w))
-		kernels.Codes(lw, p.Scale, p.ZeroPoint, codes)
+		kernels().Codes(lw, p.Scale, p.ZeroPoint, codes)
 	}
 	width, least := int64(len(w)/len(p.Scale)), float64(sch.Weight.QMin())
 	y := make([]float32, len(w))

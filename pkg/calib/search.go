@@ -4,17 +4,18 @@ import (
 	"fmt"
 
 	"github.com/qakd/qakd/internal/native/lattice"
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/quant"
 )
 
-// kernels are the fastest that this CPU has.
-var kernels = func() lattice.Set {
-	s, err := lattice.SetOf("")
+// kernels are the fastest that this CPU has, on as many threads as libtorch's operations.
+func kernels() lattice.Set {
+	s, err := lattice.SetOf("", tensor.Threads())
 	if err != nil {
 		panic(err) // unreachable: there is always a portable set
 	}
 	return s
-}()
+}
 
 // latticeOf is w [n, k] under a scheme, and room for its parameters.
 func latticeOf(w []float32, n, k int64, sch quant.WeightScheme) (lattice.Weight, quant.QParams, error) {
@@ -48,7 +49,7 @@ func nearest(w []float32, n, k int64, sch quant.WeightScheme, rule quant.ScaleMe
 	if err != nil {
 		return quant.QParams{}, nil, err
 	}
-	if at := kernels.Nearest(lw, lattice.Rule(rule), p.Scale, p.ZeroPoint, codes); at >= 0 {
+	if at := kernels().Nearest(lw, lattice.Rule(rule), p.Scale, p.ZeroPoint, codes); at >= 0 {
 		return quant.QParams{}, nil, fmt.Errorf("calib: weight [%d, %d] is %v, want finite values", at/k, at%k, w[at])
 	}
 	return p, codes, nil
@@ -62,7 +63,7 @@ func bestQParams(w []float32, h []float64, blocks []float32, n, k int64, sch qua
 	if err != nil {
 		return quant.QParams{}, err
 	}
-	kernels.Search(lw, lattice.Search{H: h, Blocks: blocks, Points: cfg.GridPoints, GridMin: cfg.GridMin, GridMax: cfg.GridMax}, p.Scale, p.ZeroPoint)
+	kernels().Search(lw, lattice.Search{H: h, Blocks: blocks, Points: cfg.GridPoints, GridMin: cfg.GridMin, GridMax: cfg.GridMax}, p.Scale, p.ZeroPoint)
 	return p, nil
 }
 
@@ -84,7 +85,7 @@ func halfQuadratic(w []float32, h []float64, n, k int64, sch quant.WeightScheme,
 		return quant.QParams{}, err
 	}
 	how := lattice.HalfQuadratic{H: h, P: cfg.P, Beta: cfg.Beta, Growth: cfg.Growth, Rounds: cfg.Rounds, Starts: cfg.Starts, Least: cfg.Least}
-	kernels.HQQ(lw, how, p.Scale, p.ZeroPoint)
+	kernels().HQQ(lw, how, p.Scale, p.ZeroPoint)
 	return p, nil
 }
 
@@ -98,6 +99,6 @@ func Codes(w Weight, p quant.QParams) ([]byte, error) {
 		return nil, err
 	}
 	codes := make([]byte, len(w.W))
-	kernels.Codes(lw, p.Scale, p.ZeroPoint, codes)
+	kernels().Codes(lw, p.Scale, p.ZeroPoint, codes)
 	return codes, nil
 }

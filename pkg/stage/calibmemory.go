@@ -1,8 +1,6 @@
 package stage
 
 import (
-	"runtime"
-
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/demo"
@@ -135,7 +133,7 @@ func (c *calibrator) needs(cfg calib.Config, p talker.Part) (grams, fit, seen in
 			}
 			layer += 4 * 7 * s.In * s.In // the matrix, its inverse's factor, and what is between them
 		} else {
-			layer *= int64(min(runtime.GOMAXPROCS(0), len(slots))) // which are fitted at the same time
+			layer *= int64(min(tensor.Threads(), len(slots))) // which are fitted at the same time
 		}
 		fit = max(fit, layer)
 	}

@@ -6,5 +6,5 @@
 // points by a rule, codes, and the search's choice are those of package quant to the bit, with any set of kernels; sums of
 // the other methods differ between sets by rounding.
 //
-// Work is divided among as many goroutines as Threads says; what comes out does not depend on their number.
+// Work is divided among a set's threads; what comes out does not depend on their number.
 package lattice

@@ -29,8 +29,11 @@ type Weight struct {
 // Units is the number of scales.
 func (w Weight) Units() int64 { return int64(len(w.W)) / w.Width }
 
-// Set is a set of kernels.
-type Set struct{ k *C.lat_kernels }
+// Set is a set of kernels and the number of goroutines that run them.
+type Set struct {
+	k       *C.lat_kernels
+	threads int
+}
 
 // Kernels names the sets that this CPU can run, the slowest first.
 func Kernels() (names []string) {
@@ -40,8 +43,8 @@ func Kernels() (names []string) {
 	return names
 }
 
-// SetOf is the set of that name; "" is the fastest.
-func SetOf(name string) (Set, error) {
+// SetOf is the set of that name on as many threads, at least 1; "" is the fastest.
+func SetOf(name string, threads int) (Set, error) {
 	names := Kernels()
 	if name == "" {
 		name = names[len(names)-1]
@@ -50,35 +53,22 @@ func SetOf(name string) (Set, error) {
 	if i < 0 {
 		return Set{}, fmt.Errorf("lattice: kernels %q, want one of %s (those that this CPU can run)", name, strings.Join(names, ", "))
 	}
-	return Set{C.lat_kernels_at(C.int(i))}, nil
+	return Set{C.lat_kernels_at(C.int(i)), max(threads, 1)}, nil
 }
 
-// Threads is the number of goroutines that share the work, 0 for one a CPU.
-var Threads atomic.Int64
-
 // parallel calls f on pieces of 0...n of the given size.
-func parallel(n, size int64, f func(from, to C.long)) {
-	workers := Threads.Load()
-	if workers == 0 {
-		workers = int64(runtime.GOMAXPROCS(0))
-	}
-	if workers = min(workers, (n+size-1)/size); workers <= 1 {
-		f(0, C.long(n))
-		return
-	}
+func (s Set) parallel(n, size int64, f func(from, to C.long)) {
 	var next atomic.Int64
-	var wait sync.WaitGroup
-	for range workers {
-		wait.Go(func() {
-			for {
-				from := next.Add(size) - size
-				if from >= n {
-					return
-				}
-				f(C.long(from), C.long(min(from+size, n)))
-			}
-		})
+	work := func() {
+		for from := next.Add(size) - size; from < n; from = next.Add(size) - size {
+			f(C.long(from), C.long(min(from+size, n)))
+		}
 	}
+	var wait sync.WaitGroup
+	for range min(int64(s.threads), (n+size-1)/size) - 1 {
+		wait.Go(work)
+	}
+	work()
 	wait.Wait()
 }
 
@@ -108,7 +98,7 @@ func (s Set) Nearest(w Weight, rule Rule, scale []float32, zero []int32, codes [
 	defer pin.Unpin()
 	cw, bad := w.c(&pin), atomic.Int64{}
 	bad.Store(-1)
-	parallel(w.Units(), w.piece(), func(from, to C.long) {
+	s.parallel(w.Units(), w.piece(), func(from, to C.long) {
 		at := int64(C.lat_nearest(s.k, &cw, C.int(rule), from, to, floats(scale), ints(zero), bytes(codes)))
 		for was := bad.Load(); at >= 0 && (was < 0 || at < was) && !bad.CompareAndSwap(was, at); was = bad.Load() {
 		}
@@ -121,7 +111,7 @@ func (s Set) Codes(w Weight, scale []float32, zero []int32, codes []byte) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	cw := w.c(&pin)
-	parallel(w.Units(), w.piece(), func(from, to C.long) {
+	s.parallel(w.Units(), w.piece(), func(from, to C.long) {
 		C.lat_codes(s.k, &cw, floats(scale), ints(zero), from, to, bytes(codes))
 	})
 }
@@ -132,7 +122,7 @@ func (s Set) Residual(w Weight, rule Rule, scale, d []float32) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	cw := w.c(&pin)
-	parallel(int64(len(w.W))/w.K, max(1, (1<<15)/w.K), func(from, to C.long) {
+	s.parallel(int64(len(w.W))/w.K, max(1, (1<<15)/w.K), func(from, to C.long) {
 		C.lat_residual(s.k, &cw, C.int(rule), floats(scale), from, to, floats(d))
 	})
 }
@@ -172,7 +162,7 @@ func (s Set) Search(w Weight, how Search, scale []float32, zero []int32) {
 		w: w.c(&pin), h: (*C.double)(unsafe.SliceData(how.H)), h32: floats(h32), blocks: floats(how.Blocks),
 		points: C.int(how.Points), grid_min: C.double(how.GridMin), grid_max: C.double(how.GridMax),
 	}
-	parallel(w.Units(), w.piece(), func(from, to C.long) { C.lat_search_units(s.k, &c, from, to, floats(scale), ints(zero)) })
+	s.parallel(w.Units(), w.piece(), func(from, to C.long) { C.lat_search_units(s.k, &c, from, to, floats(scale), ints(zero)) })
 }
 
 // HalfQuadratic are the parameters of HQQ; see pkg/calib.
@@ -193,5 +183,5 @@ func (s Set) HQQ(w Weight, how HalfQuadratic, scale []float32, zero []int32) {
 		w: w.c(&pin), h: floats(h), p: C.double(how.P), beta: C.double(how.Beta), growth: C.double(how.Growth),
 		rounds: C.int(how.Rounds), starts: C.int(how.Starts), least: C.double(how.Least),
 	}
-	parallel(w.Units(), w.piece(), func(from, to C.long) { C.lat_hqq_units(s.k, &c, from, to, floats(scale), ints(zero)) })
+	s.parallel(w.Units(), w.piece(), func(from, to C.long) { C.lat_hqq_units(s.k, &c, from, to, floats(scale), ints(zero)) })
 }

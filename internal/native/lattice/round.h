@@ -99,31 +99,45 @@ INLINE long recode(const float *x, const float *v, float *c, long n, const lat_u
 }
 
 // One step of a unit: offsets v and factors move by step against the signs of their slopes. The error is dᵀ H d with
-// d = w - value: its slope in value is -2 g. value = s·clamp(round(w/s + v)) with the straight-through gradients s inside
-// for v, and the code less w/s (outside: the code) for s.
+// d = w - value: its slope in value is -2 g. With the straight-through gradient of rounding, value = s·(w/s + v) has the slope
+// s in v and c - w/s in the scale s, or none in v and c in s where the code c is clamped.
 INLINE void descend(const lat_round *r, round_unit *p, const float *x, float *v, const float *c, const float *g, long n, float by) {
   const lat_unit u = p->u;
-  const vf s = fill(u.scale), step = fill(by), half = fill(0.5f);
-  double slope = 0;
+  const vf s = fill(u.scale), step = fill(by), half = fill(0.5f), none = {0};
+  vf within_sum = none, above_sum = none, below_sum = none;
   long j = 0;
-  vf sums = {0};
   for (; j + W <= n; j += W) {
     const vf t = load(x + j) / s, q = (t + load(v + j) + MAGIC) - MAGIC, cj = load(c + j), gj = load(g + j);
     const vi inside = q == cj;
-    sums += gj * (cj - pick(inside, t, (vf){0}));
-    const vf move = pick(gj > 0, step, pick(gj < 0, -step, (vf){0}));
-    store(v + j, MAX(MIN(load(v + j) + pick(inside, move, (vf){0}), half), -half));
+    within_sum += pick(inside, gj * (cj - t), none);
+    above_sum += pick(q > cj, gj, none);
+    below_sum += pick(q < cj, gj, none);
+    const vf move = pick(gj > 0, step, pick(gj < 0, -step, none));
+    store(v + j, MAX(MIN(load(v + j) + pick(inside, move, none), half), -half));
   }
-  slope = sum_of(sums);
+  double inside = sum_of(within_sum), above = sum_of(above_sum), below = sum_of(below_sum);
   for (; j < n; j++) {
     const float t = x[j] / u.scale, q = nearest_even(t + v[j]);
-    slope += g[j] * (c[j] - (q == c[j] ? t : 0));
-    if (q == c[j]) v[j] = within(v[j] + by * sign_of(g[j]), -0.5f, 0.5f);
+    if (q > c[j]) above += g[j];
+    if (q < c[j]) below += g[j];
+    if (q != c[j]) continue;
+    inside += g[j] * (c[j] - t);
+    v[j] = within(v[j] + by * sign_of(g[j]), -0.5f, 0.5f);
   }
-  // The scale grows with the end that makes it, in an asymmetric scheme with both.
-  const float grow = by * sign_of((float)slope), least = 1 - r->most, most = 1 + r->most;
-  if (!r->w.symmetric || p->hi >= -p->lo) p->fhi = within(p->fhi + grow, least, most);
-  if (!r->w.symmetric || p->hi < -p->lo) p->flo = within(p->flo + grow, least, most);
+  // The slope in the scale, the zero point being what it is; then what the factors are to do.
+  double slope = inside + above * u.hi + below * u.lo;
+  float lo = 0, hi = 0;
+  if (r->w.symmetric) { // the larger end makes the scale
+    const float low = -p->lo * p->flo, high = p->hi * p->fhi;
+    if (high >= low) hi = sign_of((float)slope);
+    if (low >= high) lo = sign_of((float)slope);
+  } else { // the zero point -lo/s moves with both, a clamped value by its step's size
+    slope -= (above + below) * (p->lo * p->flo) / u.scale;
+    hi = sign_of((float)slope);
+    lo = sign_of((float)(slope / (r->w.qmax - r->w.qmin) - (above + below)));
+  }
+  p->fhi = within(p->fhi + by * hi, 1 - r->most, 1 + r->most);
+  p->flo = within(p->flo + by * lo, 1 - r->most, 1 + r->most);
   factored(r, p);
 }
 

@@ -41,24 +41,24 @@ func (s Set) GPTQ(b Block) {
 		b: C.long(len(b.Unit)), unit: (*C.int64_t)(unsafe.SliceData(b.Unit)), scale: floats(b.Scale), zero: ints(b.Zero),
 		units: C.long(b.Units), qmin: C.int(b.QMin), qmax: C.int(b.QMax), err: (*C.float)(b.Err), codes: bytes(b.Codes),
 	}
-	parallel(b.N, 64, func(from, to C.long) { C.lat_gptq_rows(s.k, &c, from, to) })
+	s.parallel(b.N, 64, func(from, to C.long) { C.lat_gptq_rows(s.k, &c, from, to) })
 }
 
 // Permute is w [n, k] with column order[j] at j.
-func Permute(w []float32, order []int64) []float32 {
+func (s Set) Permute(w []float32, order []int64) []float32 {
 	k := int64(len(order))
 	out := make([]float32, len(w))
-	parallel(int64(len(w))/k, 64, func(from, to C.long) {
+	s.parallel(int64(len(w))/k, 64, func(from, to C.long) {
 		C.lat_permute(floats(w), C.long(k), (*C.int64_t)(unsafe.SliceData(order)), from, to, floats(out))
 	})
 	return out
 }
 
 // Restore undoes Permute on codes.
-func Restore(codes []byte, order []int64) []byte {
+func (s Set) Restore(codes []byte, order []int64) []byte {
 	k := int64(len(order))
 	out := make([]byte, len(codes))
-	parallel(int64(len(codes))/k, 64, func(from, to C.long) {
+	s.parallel(int64(len(codes))/k, 64, func(from, to C.long) {
 		C.lat_restore(bytes(codes), C.long(k), (*C.int64_t)(unsafe.SliceData(order)), from, to, bytes(out))
 	})
 	return out
@@ -89,17 +89,17 @@ func (s Set) Round(w Weight, how Rounding, scale []float32, zero []int32, codes 
 		w: w.c(&pin), h: (*C.float)(how.H), steps: C.long(how.Steps), rate: C.double(how.Rate), most: C.float(how.Most),
 		scale: floats(scale), zero: ints(zero), codes: bytes(codes),
 	}
-	parallel(int64(len(w.W))/w.K, roundRows, func(from, to C.long) {
+	s.parallel(int64(len(w.W))/w.K, roundRows, func(from, to C.long) {
 		room := make([]float32, C.lat_round_room(&c, to-from))
 		C.lat_round_rows(s.k, &c, from, to, floats(room))
 	})
 }
 
 // Scaled is w [n, k] with column j multiplied by scale[j].
-func Scaled(w, scale []float32) []float32 {
+func (s Set) Scaled(w, scale []float32) []float32 {
 	k := int64(len(scale))
 	out := make([]float32, len(w))
-	parallel(int64(len(w))/k, 64, func(from, to C.long) {
+	s.parallel(int64(len(w))/k, 64, func(from, to C.long) {
 		for r := int64(from); r < int64(to); r++ {
 			row, result := w[r*k:(r+1)*k], out[r*k:(r+1)*k]
 			for j, s := range scale {
