@@ -22,15 +22,16 @@
 //
 //	min over (s, z) of   sum_k h_k (w_k - value_k(s, z))^2
 //
-// over a grid of clip ranges. h is 1, or the channels' second moments: then the sum is the expected squared error of the
+// over a grid of clip ranges (Nagel et al. 2021, "A White Paper on Neural Network Quantization", §3.1). h is 1, or the channels' second moments: then the sum is the expected squared error of the
 // layer's output, up to the correlations between channels (llama.cpp calls h the importance matrix). Candidates are
 // rounded to the scale grid before they are measured, in the exact arithmetic of package quant, and the fixed rules'
 // scales are among them: the search never loses to a rule under its own measure. Equal errors go to the earlier
 // candidate; nothing is random.
 //
-// With weighting gram, h becomes a quadratic form, the second moments of a group's channels with one another: what AWQ's clip
-// search minimizes (Lin et al. 2023, and their auto_clip). For asymmetric schemes there is
-// [FitHQQ] (Badri and Shaji 2023), with weighting none the paper's, which needs no data at all.
+// With weighting gram, h becomes a quadratic form, the second moments of a group's channels with one another: what the clip
+// search of AWQ minimizes, which is in the authors' code (auto_clip) and not in the paper. Theirs leaves q_proj and k_proj out,
+// since attention multiplies what both lose; here every layer is searched. For asymmetric schemes there is [FitHQQ] (Badri
+// and Shaji 2023), with weighting none the paper's, which needs no data at all.
 //
 // # Codes
 //

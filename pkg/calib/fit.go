@@ -307,26 +307,6 @@ func importance(moments []float64) []float64 {
 	return h
 }
 
-// RoundToNearest is what a model gets without calibration: parameters from the weights alone, by one rule. The rule of
-// asymmetric schemes is the range.
-func RoundToNearest(slots []*nn.Slot, schemes func(path string) quant.WeightScheme, m quant.ScaleMethod) (map[string]quant.QParams, error) {
-	out := map[string]quant.QParams{}
-	for _, slot := range slots {
-		w, err := weightOf(slot)
-		if err != nil {
-			return nil, fmt.Errorf("calib: %s: %w", slot.Path, err)
-		}
-		sch, rule := schemes(slot.Path), m
-		if !sch.Symmetric {
-			rule = quant.MinMax
-		}
-		if out[slot.Path], _, err = nearest(w, slot.Out, slot.In, sch, rule, nil); err != nil {
-			return nil, fmt.Errorf("%s: %w", slot.Path, err)
-		}
-	}
-	return out, nil
-}
-
 // weightOf copies the slot's dense weight [Out, In].
 func weightOf(slot *nn.Slot) (w []float32, err error) {
 	err = nn.Run(func(c *nn.Context) (err error) {

@@ -228,7 +228,8 @@ func TestGPTQSilence(t *testing.T) {
 	}
 }
 
-// Float32 is too coarse for this one, float64 is not.
+// Float32 is too coarse for this one, float64 is not: the factor is that of the inverse, which a matrix of rank one and damping
+// has in closed form.
 func TestCholeskyInDouble(t *testing.T) {
 	const k = 48
 	h := make([]float32, k*k)
@@ -244,8 +245,39 @@ func TestCholeskyInDouble(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = tensor.Floats(u)
-		return err
+		got, err := tensor.Floats(u)
+		if err != nil {
+			return err
+		}
+		// (λ + v vᵀ)⁻¹ = (1 - v vᵀ/(λ + |v|²))/λ, and its upper factor U, UᵀU, row by row.
+		const lambda = 1e-9 * 85 / 4
+		var want [k][k]float64
+		v := func(i int) float64 { return float64(int(1) << (i % 4)) }
+		for i := range k {
+			for j := i; j < k; j++ {
+				a := -v(i) * v(j) / (lambda + 85*k/4)
+				if i == j {
+					a++
+				}
+				a /= lambda
+				for l := range i {
+					a -= want[l][i] * want[l][j]
+				}
+				if i == j {
+					want[i][i] = math.Sqrt(a)
+				} else {
+					want[i][j] = a / want[i][i]
+				}
+			}
+		}
+		for i := range k {
+			for j := i; j < k; j++ {
+				if g := float64(got[i*k+j]); math.Abs(g-want[i][j]) > 1e-3*want[i][i] {
+					t.Fatalf("factor [%d, %d] is %g, want %g", i, j, g, want[i][j])
+				}
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		t.Error(err)

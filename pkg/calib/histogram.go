@@ -38,18 +38,6 @@ func (h *Histogram) add(v []float32, s span) {
 	h.n += s.n
 }
 
-// Merge adds the counts of o; the result is what one histogram of both sets of values would be.
-func (h *Histogram) Merge(o *Histogram) {
-	if o.n == 0 {
-		return
-	}
-	h.include(o.min, o.max)
-	for i, c := range o.counts {
-		h.counts[half+(i-half)>>(h.exp-o.exp)] += c
-	}
-	h.n += o.n
-}
-
 // include makes room for lo...hi.
 func (h *Histogram) include(lo, hi float32) {
 	if h.n == 0 {

@@ -35,7 +35,7 @@ func NewObserver(cfg Config) (Observer, error) {
 	return new(MinMax), nil
 }
 
-// MinMax keeps the range of all values.
+// MinMax keeps the range of all values (Nagel et al. 2021, "A White Paper on Neural Network Quantization", §3.1).
 type MinMax struct {
 	Min, Max float32
 	N        int64 // values seen
@@ -64,7 +64,8 @@ func (o *MinMax) QParams(a quant.ActivationScheme) (quant.QParams, error) {
 	return static(float64(max(-o.Min, o.Max)), a, o.N)
 }
 
-// MovingAverage averages each batch's minimum and maximum: m += c * (batch's - m), from the first batch's own.
+// MovingAverage averages each batch's minimum and maximum: m += c * (batch's - m), from the first batch's own
+// (Jacob et al. 2017, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", §3.1).
 type MovingAverage struct {
 	Constant float64 // c, 0 < c <= 1
 	Min, Max float64
@@ -98,7 +99,7 @@ func (o *MovingAverage) QParams(a quant.ActivationScheme) (quant.QParams, error)
 	return static(max(-o.Min, o.Max), a, o.N)
 }
 
-// Percentile clips what lies beyond a percentile of |x|.
+// Percentile clips what lies beyond a percentile of |x| (Wu et al. 2020, "Integer Quantization for Deep Learning Inference", calibration).
 type Percentile struct {
 	P float64 // in percent
 	H *Histogram
@@ -112,7 +113,7 @@ func (o *Percentile) QParams(a quant.ActivationScheme) (quant.QParams, error) {
 	return static(float64(o.H.AbsPercentile(o.P)), a, o.H.n)
 }
 
-// MSE looks for the clip range with the least squared error on the histogram.
+// MSE looks for the clip range with the least squared error on the histogram (Nagel et al. 2021, §3.1).
 type MSE struct{ H *Histogram }
 
 // Observe counts the values.

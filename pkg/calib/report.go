@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/quant"
@@ -165,28 +164,27 @@ func median(v []float32) float32 {
 	return s[(len(s)-1)/2]
 }
 
-// columns of the table: a heading, a cell, and the value to sort by (nil: by the cell's text).
+// columns of the table: a heading and a cell.
 var columns = []struct {
-	name  string
-	cell  func(Row) string
-	value func(Row) float64
+	name string
+	cell func(Row) string
 }{
-	{"layer", func(r Row) string { return r.Layer }, nil},
-	{"scheme", func(r Row) string { return r.Scheme }, nil},
-	{"tokens", func(r Row) string { return fmt.Sprint(r.Tokens) }, func(r Row) float64 { return float64(r.Tokens) }},
-	{"min", func(r Row) string { return short(r.Min) }, func(r Row) float64 { return float64(r.Min) }},
-	{"max", func(r Row) string { return short(r.Max) }, func(r Row) float64 { return float64(r.Max) }},
-	{"percentile", func(r Row) string { return short(r.Percentile) }, func(r Row) float64 { return float64(r.Percentile) }},
-	{"scale", func(r Row) string { return short(r.Scale) }, func(r Row) float64 { return float64(r.Scale) }},
-	{"input_scale", func(r Row) string { return orDash(r.InputScale) }, func(r Row) float64 { return float64(r.InputScale) }},
-	{"sqnr_before", func(r Row) string { return fmt.Sprintf("%.2f", r.SQNRBefore) }, func(r Row) float64 { return r.SQNRBefore }},
-	{"sqnr_after", func(r Row) string { return fmt.Sprintf("%.2f", r.SQNRAfter) }, func(r Row) float64 { return r.SQNRAfter }},
-	{"output_before", func(r Row) string { return fmt.Sprintf("%.2f", r.OutputBefore) }, func(r Row) float64 { return r.OutputBefore }},
-	{"output_after", func(r Row) string { return fmt.Sprintf("%.2f", r.OutputAfter) }, func(r Row) float64 { return r.OutputAfter }},
-	{"output", func(r Row) string { return orNone(r.Output) }, func(r Row) float64 { return r.Output }},
-	{"max_err", func(r Row) string { return fmt.Sprintf("%.3g", r.MaxErr) }, func(r Row) float64 { return r.MaxErr }},
-	{"cosine", func(r Row) string { return fmt.Sprintf("%.5f", r.Cosine) }, func(r Row) float64 { return r.Cosine }},
-	{"clipped_pct", func(r Row) string { return fmt.Sprintf("%.2f", 100*r.Clipped) }, func(r Row) float64 { return r.Clipped }},
+	{"layer", func(r Row) string { return r.Layer }},
+	{"scheme", func(r Row) string { return r.Scheme }},
+	{"tokens", func(r Row) string { return fmt.Sprint(r.Tokens) }},
+	{"min", func(r Row) string { return short(r.Min) }},
+	{"max", func(r Row) string { return short(r.Max) }},
+	{"percentile", func(r Row) string { return short(r.Percentile) }},
+	{"scale", func(r Row) string { return short(r.Scale) }},
+	{"input_scale", func(r Row) string { return orDash(r.InputScale) }},
+	{"sqnr_before", func(r Row) string { return fmt.Sprintf("%.2f", r.SQNRBefore) }},
+	{"sqnr_after", func(r Row) string { return fmt.Sprintf("%.2f", r.SQNRAfter) }},
+	{"output_before", func(r Row) string { return fmt.Sprintf("%.2f", r.OutputBefore) }},
+	{"output_after", func(r Row) string { return fmt.Sprintf("%.2f", r.OutputAfter) }},
+	{"output", func(r Row) string { return orNone(r.Output) }},
+	{"max_err", func(r Row) string { return fmt.Sprintf("%.3g", r.MaxErr) }},
+	{"cosine", func(r Row) string { return fmt.Sprintf("%.5f", r.Cosine) }},
+	{"clipped_pct", func(r Row) string { return fmt.Sprintf("%.2f", 100*r.Clipped) }},
 }
 
 func short(v float32) string { return fmt.Sprintf("%.4g", v) }
@@ -210,7 +208,7 @@ func (r *Report) SortByDamage() {
 	slices.SortStableFunc(r.Rows, func(a, b Row) int { return cmp.Compare(a.Damage(), b.Damage()) })
 }
 
-// Columns are the headings of Table, and the keys of SortBy.
+// Columns are the headings of Table.
 func Columns() []string {
 	out := make([]string, len(columns))
 	for i, c := range columns {
@@ -228,28 +226,4 @@ func (r *Report) Table() [][]string {
 		}
 	}
 	return out
-}
-
-// SortBy orders the rows by a column, ascending; equal rows keep their order. An unknown column is an error that lists
-// the columns.
-func (r *Report) SortBy(column string) error {
-	for _, c := range columns {
-		if c.name != column {
-			continue
-		}
-		slices.SortStableFunc(r.Rows, func(a, b Row) int {
-			if c.value == nil {
-				return strings.Compare(c.cell(a), c.cell(b))
-			}
-			switch x, y := c.value(a), c.value(b); {
-			case x < y:
-				return -1
-			case x > y:
-				return 1
-			}
-			return 0
-		})
-		return nil
-	}
-	return fmt.Errorf("calib: column %q, want one of %s", column, strings.Join(Columns(), ", "))
 }

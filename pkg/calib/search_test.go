@@ -3,10 +3,11 @@ package calib
 import (
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"testing"
 
+	"github.com/qakd/qakd/internal/tensor"
+	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/quant"
 	"pgregory.net/rapid"
 )
@@ -170,36 +171,58 @@ func TestZeroPointSteps(t *testing.T) {
 	}
 }
 
-// An outlier in one row leaves the scales of the others alone, and so does the number of CPUs.
+// An outlier in one row leaves scales, zero points and codes of the others alone, by every method, and so does the number of
+// threads.
 func TestRowsAreIndependent(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
-	n, k := int64(600), int64(64)
-	w, h := draw(r, n, k)
+	n, k := int64(150), int64(64)
+	w, moments := draw(r, n, k)
+	gram := gramOf(r, 256, int(k))
+	outlier := slices.Clone(w)
+	outlier[5*k+3] = 1000
 	for _, sch := range []quant.WeightScheme{
 		quant.DefaultWeightScheme(),
 		{Bits: 4, Symmetric: true, Granularity: quant.PerChannel},
 		{Bits: 4, Granularity: quant.PerGroup, GroupSize: 64},
 	} {
-		before, err := bestQParams(w, h, nil, n, k, sch, DefaultConfig())
-		if err != nil {
-			t.Fatal(err)
-		}
-		outlier := slices.Clone(w)
-		outlier[5*k+3] = 1000
-		was := runtime.GOMAXPROCS(1)
-		after, err := bestQParams(outlier, h, nil, n, k, sch, DefaultConfig())
-		runtime.GOMAXPROCS(was)
-		if err != nil {
-			t.Fatal(err)
-		}
-		changed := map[int64]bool{}
-		for i := range before.Scale {
-			if before.Scale[i] != after.Scale[i] || before.ZeroPoint != nil && before.ZeroPoint[i] != after.ZeroPoint[i] {
-				changed[int64(i)/before.Groups] = true
+		for _, method := range weightMethods {
+			cfg := DefaultConfig()
+			if cfg.WeightMethod = method; cfg.Suits(sch) != nil {
+				continue
 			}
-		}
-		if len(changed) != 1 || !changed[5] {
-			t.Errorf("%v: an outlier in row 5 changed rows %v", sch, changed)
+			fit := func(w []float32, threads int) (p quant.QParams, codes []byte) {
+				if err := tensor.SetThreads(threads); err != nil {
+					t.Fatal(err)
+				}
+				defer tensor.SetThreads(1)
+				err := nn.Run(func(c *nn.Context) (err error) {
+					p, codes, err = FitWeight(c, Weight{w, n, k, sch}, moments, c.FromFloats(floats32(gram), k, k), cfg)
+					if err == nil && codes == nil {
+						codes, err = Codes(Weight{w, n, k, sch}, p)
+					}
+					return err
+				})
+				if err != nil {
+					t.Fatalf("%s, %v: %v", method, sch, err)
+				}
+				return p, codes
+			}
+			before, codes := fit(w, 1)
+			after, others := fit(outlier, 2)
+			changed := map[int64]bool{}
+			for i := range before.Scale {
+				if before.Scale[i] != after.Scale[i] || before.ZeroPoint != nil && before.ZeroPoint[i] != after.ZeroPoint[i] {
+					changed[int64(i)/before.Groups] = true
+				}
+			}
+			for i := range codes {
+				if codes[i] != others[i] {
+					changed[int64(i)/k] = true
+				}
+			}
+			if len(changed) != 1 || !changed[5] {
+				t.Errorf("%s, %v: an outlier in row 5 changed rows %v", method, sch, changed)
+			}
 		}
 	}
 }
@@ -258,7 +281,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// One core, 2048 x 2048 weights, the default grid of 80 points.
+// One thread, 2048 x 2048 weights, the default grid of 80 points.
 func BenchmarkSearch(b *testing.B) {
 	for name, sch := range map[string]quant.WeightScheme{
 		"sym-g32":  quant.DefaultWeightScheme(),
@@ -266,7 +289,9 @@ func BenchmarkSearch(b *testing.B) {
 		"asym-g32": {Bits: 4, Granularity: quant.PerGroup, GroupSize: 32},
 	} {
 		b.Run(name, func(b *testing.B) {
-			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+			if err := tensor.SetThreads(1); err != nil {
+				b.Fatal(err)
+			}
 			r := rand.New(rand.NewPCG(1, 1))
 			const n, k = 2048, 2048
 			w, h := make([]float32, n*k), make([]float64, k)
