@@ -22,8 +22,8 @@ import (
 
 	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/experiment"
-	"github.com/qakd/qakd/pkg/int4"
 	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/packed"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/report"
 	"github.com/qakd/qakd/pkg/talker"
@@ -91,16 +91,19 @@ func run(ctx context.Context, o options) error {
 	return t.Text(os.Stdout)
 }
 
-// packed opens and closes a packed checkpoint.
-type packed struct{ *int4.Loaded }
+// kept are the matrices of a packed checkpoint.
+type kept struct{ *packed.Loaded }
 
-func (p *packed) swap(m *talker.Model, dir string) (err error) {
-	p.Loaded, err = int4.FromCheckpoint(m, dir, int4.SwapOptions{})
+func (p *kept) swap(m *talker.Model, dir string) (err error) {
+	p.Loaded, err = packed.FromCheckpoint(m, dir, packed.SwapOptions{})
 	return err
 }
 
-// product multiplies with the first packed matrix.
-func (p *packed) product() error {
+// product multiplies with the first matrix of the interleaved file; others are laid out by then.
+func (p *kept) product() error {
+	if p.File == nil || len(p.File.Layers()) == 0 {
+		return nil
+	}
 	m, err := p.File.Matrix(p.File.Layers()[0].Path)
 	if err != nil {
 		return err
@@ -115,7 +118,7 @@ func open(dir string, dtype gotch.DType) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	o, p := talker.Options{DType: dtype}, packed{}
+	o, p := talker.Options{DType: dtype}, kept{}
 	if kind == "packed" {
 		o.Swap, o.Mapped = p.swap, true
 	}

@@ -7,6 +7,8 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"unsafe"
 )
 
@@ -53,6 +55,33 @@ func Foreign(format unsafe.Pointer, rows, cols int, data unsafe.Pointer) (*Matri
 		return nil, fmt.Errorf("native: matrix format %q has grain %d, want a power of two and all of its functions", C.GoString(f.name), f.grain)
 	}
 	return &Matrix{c: C.nat_matrix{kind: C.NAT_FOREIGN, rows: C.int(rows), cols: C.int(cols), data: data, format: f}}, nil
+}
+
+// ForeignCopy is Foreign with a copy of a descriptor of size bytes, which Close frees.
+func ForeignCopy(format unsafe.Pointer, rows, cols int, data unsafe.Pointer, size uintptr) (*Matrix, error) {
+	own := C.malloc(C.size_t(size))
+	if own == nil {
+		return nil, errMemory
+	}
+	copy(unsafe.Slice((*byte)(own), size), unsafe.Slice((*byte)(data), size))
+	m, err := Foreign(format, rows, cols, own)
+	if err != nil {
+		C.free(own)
+		return nil, err
+	}
+	m.free = func() { C.free(own) }
+	return m, nil
+}
+
+// Choose is the place of a name among those of sets of kernels, the slowest first; "" is the last one's.
+func Choose(name string, names []string) (int, error) {
+	if name == "" {
+		return len(names) - 1, nil
+	}
+	if i := slices.Index(names, name); i >= 0 {
+		return i, nil
+	}
+	return 0, fmt.Errorf("kernels %q, want one of %s (those that this CPU can run)", name, strings.Join(names, ", "))
 }
 
 // Format is the name of a foreign matrix's format; "" of others.

@@ -130,6 +130,10 @@ size_t nat_packed_size(int rows, int cols);
 
 void nat_fetch(const nat_matrix *w, int r);
 
+// Memory of whole pages, large ones where the system has them; NULL when there is none.
+void *nat_memory(size_t bytes);
+void nat_memory_free(void *p, size_t bytes);
+
 // y = x·Wᵀ (+ bias) on all threads; 0 where memory is short.
 int nat_apply(nat_pool *pool, const nat_kernels *kernels, const nat_matrix *w, const float *x, int M, float *y);
 

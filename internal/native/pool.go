@@ -8,8 +8,6 @@ import "C"
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -41,13 +39,9 @@ type Pool struct {
 // NewPool starts a pool of threads, of which the caller of the work is one. kernels is a name out of Kernels; "" is the
 // fastest.
 func NewPool(threads int, kernels string) (*Pool, error) {
-	names := Kernels()
-	if kernels == "" {
-		kernels = names[len(names)-1]
-	}
-	i := slices.Index(names, kernels)
-	if i < 0 {
-		return nil, fmt.Errorf("native: kernels %q, want one of %s (those that this CPU can run)", kernels, strings.Join(names, ", "))
+	i, err := Choose(kernels, Kernels())
+	if err != nil {
+		return nil, fmt.Errorf("native: %w", err)
 	}
 	if threads < 1 || threads > MaxThreads {
 		return nil, fmt.Errorf("native: %d threads, want 1 to %d", threads, MaxThreads)

@@ -63,8 +63,8 @@ func NewBench(ctx context.Context, teacher *talker.Model, set data.List, s talke
 // Close frees what the bench remembers of the teacher.
 func (b *Bench) Close() { b.probe.Close() }
 
-// Row measures m; the teacher itself is measured like any other. Before m speaks freely, packed projections that pkg/int4
-// has kernels for are swapped for those, whose memory int4.Free gives back.
+// Row measures m; the teacher itself is measured like any other. Before m speaks freely, packed projections that pkg/packed
+// has kernels for are swapped for those, whose memory packed.Free gives back.
 func (b *Bench) Row(ctx context.Context, name string, m *talker.Model) (Row, error) {
 	d, err := b.probe.Measure(ctx, m)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/distill"
-	"github.com/qakd/qakd/pkg/int4"
 	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/packed"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
 )
@@ -61,7 +61,7 @@ func MeasureSpeed(ctx context.Context, name string, m *talker.Model, u data.Utte
 func native(m *talker.Model) error {
 	for _, s := range nn.Slots(m) {
 		if _, ok := s.P.(*qat.Packed); ok {
-			_, _, err := int4.Swap(m, int4.SwapOptions{})
+			_, _, err := packed.Swap(m, packed.SwapOptions{})
 			return err
 		}
 	}

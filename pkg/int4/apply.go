@@ -7,6 +7,8 @@ import "C"
 import (
 	"fmt"
 	"unsafe"
+
+	"github.com/qakd/qakd/internal/native"
 )
 
 // Apply computes y [M, rows] = x [M, cols]·Wᵀ (+ bias) on the calling thread, by the kernels of that name; "" is the
@@ -24,11 +26,11 @@ func (m *Matrix) Apply(kernels string, x, y []float32) error {
 	case M < 1 || int64(len(x)) != M*cols || int64(len(y)) != M*rows:
 		return fmt.Errorf("int4: %d values to %d through a weight [%d, %d]", len(x), len(y), rows, cols)
 	}
-	room := C.int4_memory(C.int4_room(&m.c, C.int(M)))
-	if room == nil {
-		return fmt.Errorf("int4: no memory for %d rows of %d", M, cols)
+	room, err := native.Memory(int64(C.int4_room(&m.c, C.int(M))))
+	if err != nil {
+		return err
 	}
-	defer C.int4_memory_free(room, C.int4_room(&m.c, C.int(M)))
-	C.int4_apply(k, &m.c, (*C.float)(unsafe.SliceData(x)), C.int(M), room, (*C.float)(unsafe.SliceData(y)))
+	defer native.FreeMemory(room)
+	C.int4_apply(k, &m.c, (*C.float)(unsafe.SliceData(x)), C.int(M), unsafe.Pointer(unsafe.SliceData(room)), (*C.float)(unsafe.SliceData(y)))
 	return nil
 }

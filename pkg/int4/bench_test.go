@@ -16,7 +16,7 @@ import (
 //	go test ./pkg/int4 -run - -bench 'Decode/512MiB' -benchtime 5x
 func BenchmarkDecode(b *testing.B) {
 	for _, size := range []int64{12 << 20, 512 << 20} {
-		data, err := memory(size)
+		data, err := native.Memory(size)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -35,7 +35,7 @@ func BenchmarkDecode(b *testing.B) {
 				}
 			}
 		}
-		free(data)
+		native.FreeMemory(data)
 	}
 }
 

@@ -16,18 +16,18 @@
 //
 // # Arithmetic
 //
-// W4A8 is pkg/quant's LinearInt: int32 sums of a group are exact, groups are added in ascending order in float32. Tokens
-// are quantized as pkg/quant does. A token with NaN or an infinity gives NaN. W4A16 multiplies float32 activations with
+// W4A8 and W4A4 are pkg/quant's LinearInt: int32 sums of a group are exact, groups are added in ascending order in float32.
+// Tokens are quantized as pkg/quant does. A token with NaN or an infinity gives NaN. W4A16 multiplies float32 activations with
 // dequantized weights in float32; sums there run in an order of the kernels' own, and of few rows codes are summed before
 // the scale is applied, which activations near the largest float overflow.
 //
-// The bits of a product do not depend on the number of threads. Those of W4A8 do not depend on the rows of x beside it
-// either; W4A16 of more than eight rows sums in another order than of few.
+// The bits of a product do not depend on the number of threads. Those of quantized inputs do not depend on the rows of x
+// beside it either; W4A16 of more than eight rows sums in another order than of few.
 //
 // # The interleaved file
 //
 // The layout is a file too, [FileName] beside a packed checkpoint's safetensors: [BuildFile] makes it, [Cached] makes it
-// where it is missing or stale, [FromCheckpoint] puts its matrices into a model that has not been loaded. The file is mapped
+// where it is missing or stale, pkg/packed puts its matrices into a model that has not been loaded. The file is mapped
 // read-only and shared: nothing is copied, a second process uses the pages of the first, and a page comes from the disk
 // when a product first reads it. Opening looks at the header only, whose hash it checks; that the matrices are what was
 // written, [File.Verify] tells by their hashes, and that the checkpoint still has the tensors that they were made of,

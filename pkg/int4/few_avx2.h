@@ -6,6 +6,8 @@
 
 #include <immintrin.h>
 
+#include "half.h"
+#include "int4.h"
 #include "vectors.h"
 
 #ifndef PAIR

@@ -7,7 +7,7 @@
 #define W 16
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
 #include "many.h"
-#include "quantize.h"
+#include "codes.h"
 
 // Keeps gcc 12 from copying sums from register to register, and from fusing.
 #ifndef HOLD

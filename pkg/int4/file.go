@@ -19,7 +19,7 @@ const FileName = "model.int4"
 // package comment, to be mapped and used as it lies. Numbers are little-endian:
 //
 //	0    8 bytes   "qakdint4"
-//	8    uint32    format, 1
+//	8    uint32    format, 2
 //	12   uint32    length of the index
 //	16   uint64    length of the file
 //	24   32 bytes  SHA-256 of the index
@@ -29,7 +29,7 @@ const FileName = "model.int4"
 // and then the strips of each matrix, from a multiple of 4096 on, in the order of the index, with zeros between.
 const (
 	fileMagic  = "qakdint4"
-	fileFormat = 1
+	fileFormat = 2
 	stampAt    = 56
 	indexAt    = 128
 	fileAlign  = 4096

@@ -216,7 +216,7 @@ func TestDamaged(t *testing.T) {
 		"tiny":    {func(b []byte) []byte { return b[:20] }, "20 bytes, want at least 128"},
 		"empty":   {func(b []byte) []byte { return nil }, "0 bytes"},
 		"magic":   {flip(0), `begins with "uakdint4"`},
-		"format":  {flip(8), "format 5, want 1"},
+		"format":  {flip(8), "format 6, want 2"},
 		"index":   {flip(indexAt + 30), "its index is damaged"},
 		"lengths": {flip(14), "an index of"},
 	} {

@@ -3,7 +3,7 @@
 
 static const nat_int4 *of(const nat_matrix *w) { return w->data; }
 
-static size_t room(const nat_matrix *w, int M) { return of(w)->activation == INT4_A16 ? 0 : int4_room(of(w), M); }
+static size_t room(const nat_matrix *w, int M) { return of(w)->input.mode == NAT_INPUT_FLOAT ? 0 : int4_room(of(w), M); }
 
 static void prepare(const nat_matrix *w, const float *x, int ldx, int M, int m0, int m1, void *room) {
   of(w)->kernels->quantize(of(w), x, ldx, M, m0, m1, room);
@@ -18,8 +18,7 @@ static void product(const nat_matrix *w, int r0, int r1, const float *x, int ldx
 // What is prepared depends on all that is compared here; sums of codes belong to a group.
 static int shares(const nat_matrix *a, const nat_matrix *b) {
   const nat_int4 *v = of(a), *w = of(b);
-  return v->cols == w->cols && v->group == w->group && v->activation == w->activation &&
-         (v->activation != INT4_A8_STATIC || v->input_scale == w->input_scale);
+  return v->cols == w->cols && v->group == w->group && nat_activation_equal(&v->input, &w->input);
 }
 
 static void row(const nat_matrix *w, int r, float *out) { int4_dequantize(of(w), r, r + 1, out); }

@@ -5,22 +5,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "activation.h"
+
 enum {
   INT4_STRIP = 16, // rows that lie interleaved
   INT4_LINE = 64,  // bytes: eight columns of a strip
   INT4_FEW = 8,    // rows of x up to which the decoding kernels are meant
 };
 
-// How the input is quantized (pkg/quant, "Activations").
-enum { INT4_A16, INT4_A8_TOKEN, INT4_A8_STATIC };
-
 typedef struct int4_kernels int4_kernels;
 
 // A weight [rows, cols] in groups of 32 or 128 columns, as doc.go lays it out. The memory belongs to somebody else.
 typedef struct {
   int rows, cols, group, asym;
-  int activation;    // INT4_A16 …
-  float input_scale; // of INT4_A8_STATIC
+  nat_activation input;
   const uint8_t *strips;
   const float *bias;           // [rows] or NULL
   const int4_kernels *kernels; // that compute with it in a native matrix; see format.c
@@ -81,7 +79,7 @@ extern const int4_kernels int4_avx2, int4_avx512vnni, int4_amx;
 
 const int4_kernels *int4_kernels_at(int i); // those that this CPU can run, slowest first; NULL after the last
 
-// Rows r0 … r1 of a product by the set's kernels for M rows of x; those of W4A8 are in the room.
+// Rows r0 … r1 of a product by the set's kernels for M rows of x; those of a quantized input are in the room.
 void int4_product(const int4_kernels *k, const nat_int4 *w, int r0, int r1, const float *x, int ldx, const void *room, int M,
                   float *y, int ldy, int add);
 
@@ -94,9 +92,5 @@ void int4_from_words(const nat_int4 *w, uint8_t *strips, const uint32_t *word, c
 void int4_to_words(const nat_int4 *w, uint32_t *word, float *scale, uint8_t *zero);
 // Rows r0 … r1 as floats, each cols apart.
 void int4_dequantize(const nat_int4 *w, int r0, int r1, float *out);
-
-// Memory of whole pages, large ones where the system has them; NULL when there is none.
-void *int4_memory(size_t bytes);
-void int4_memory_free(void *p, size_t bytes);
 
 #endif

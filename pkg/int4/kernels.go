@@ -7,9 +7,9 @@ import "C"
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"unsafe"
+
+	"github.com/qakd/qakd/internal/native"
 )
 
 // Kernels names the sets of kernels that this CPU can run, the slowest first.
@@ -32,13 +32,9 @@ func kernelsOf(name string) (*C.int4_kernels, error) {
 	if p := others[name]; p != nil {
 		return (*C.int4_kernels)(p), nil
 	}
-	names := Kernels()
-	if name == "" {
-		name = names[len(names)-1]
-	}
-	i := slices.Index(names, name)
-	if i < 0 {
-		return nil, fmt.Errorf("int4: kernels %q, want one of %s (those that this CPU can run)", name, strings.Join(names, ", "))
+	i, err := native.Choose(name, Kernels())
+	if err != nil {
+		return nil, fmt.Errorf("int4: %w", err)
 	}
 	return C.int4_kernels_at(C.int(i)), nil
 }

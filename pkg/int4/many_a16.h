@@ -2,6 +2,8 @@
 // Sums run over the columns in order, in pieces of FLOAT_COLS. A set defines
 //   FLOAT_PANEL   strips of a panel
 //   FLOAT_ROWS    the most rows of x that a block holds in registers
+#include "half.h"
+#include "int4.h"
 #include "vectors.h"
 
 enum { FLOAT_COLS = 256 / FLOAT_PANEL, FLOAT_LANES = FLOAT_PANEL * INT4_STRIP, FLOAT_VECTORS = FLOAT_LANES / W };

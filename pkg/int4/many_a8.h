@@ -4,6 +4,7 @@
 //   panel      its type
 //   unpack     fills it with strips s … s+n of groups g0 … g1
 //   multiply   total[m][16·PANEL] += panel · rows of x, for M rows
+#include "half.h"
 #include "many.h"
 #include "vectors.h"
 

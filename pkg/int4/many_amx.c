@@ -8,6 +8,8 @@
 
 #define W 16
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#include "half.h"
+#include "int4.h"
 #include "vectors.h"
 
 #define PANEL 2

@@ -9,6 +9,7 @@
 
 #define W 16
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#include "half.h"
 #include "many.h"
 #include "vectors.h"
 

@@ -6,9 +6,9 @@ import "C"
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"unsafe"
 
+	"github.com/qakd/qakd/internal/native"
 	"github.com/qakd/qakd/pkg/quant"
 )
 
@@ -18,9 +18,6 @@ type Matrix struct {
 	scheme quant.WeightScheme
 	strips []byte
 	own    bool // strips are this package's memory, which Close frees
-
-	describing sync.Mutex
-	described  []unsafe.Pointer // what Native allocated
 }
 
 // Supports tells why the kernels cannot compute with a weight [n, k] of a scheme; nil if they can: 4 bits, in groups of 32
@@ -74,7 +71,7 @@ func create(n, k int64, sch quant.WeightScheme) (*Matrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	strips, err := memory(size)
+	strips, err := native.Memory(size)
 	if err != nil {
 		return nil, err
 	}
@@ -86,33 +83,15 @@ func create(n, k int64, sch quant.WeightScheme) (*Matrix, error) {
 	return m, nil
 }
 
-// memory is size bytes outside Go's memory.
-func memory(size int64) ([]byte, error) {
-	p := C.int4_memory(C.size_t(size))
-	if p == nil {
-		return nil, fmt.Errorf("int4: the system refuses %d bytes", size)
-	}
-	return unsafe.Slice((*byte)(p), size), nil
-}
-
-func free(memory []byte) {
-	C.int4_memory_free(unsafe.Pointer(unsafe.SliceData(memory)), C.size_t(len(memory)))
-}
-
-// SetInput says how the input is quantized: not at all (W4A16), or to 8 bits per token or by a static scale on the grid
-// (W4A8). A new matrix is W4A16.
+// SetInput says how the input is quantized: not at all (W4A16), or to 4 or 8 bits per token or by a static scale on the
+// grid (W4A4, W4A8). A new matrix is W4A16. Descriptions that there are stay as they are.
 func (m *Matrix) SetInput(a quant.ActivationScheme, scale float32) error {
-	switch {
-	case a.Mode == quant.ActivationNone:
-		m.c.activation = C.INT4_A16
-	case a.Bits != 8:
-		return fmt.Errorf("int4: activations %v, want a16 or 8 bits", a)
-	case a.Mode == quant.DynamicToken:
-		m.c.activation = C.INT4_A8_TOKEN
-	case !quant.OnGrid(scale):
-		return fmt.Errorf("int4: activation scale %v is not on the scale grid", scale)
-	default:
-		m.c.activation, m.c.input_scale = C.INT4_A8_STATIC, C.float(scale)
+	if err := a.CheckScale(scale); err != nil {
+		return fmt.Errorf("int4: %w", err)
+	}
+	m.c.input = C.nat_activation{mode: C.int(a.Mode)}
+	if a.Mode != quant.ActivationNone {
+		m.c.input.qmax, m.c.input.scale = C.float(a.QMax()), C.float(scale)
 	}
 	return nil
 }
@@ -132,9 +111,8 @@ func (m *Matrix) Close() {
 		return
 	}
 	if m.own {
-		free(m.strips)
+		native.FreeMemory(m.strips)
 	}
-	m.forget()
 	m.strips, m.c.strips, m.own = nil, nil, false
 }
 

@@ -148,8 +148,8 @@ func TestRefusals(t *testing.T) {
 		"not on the scale grid": func() error {
 			return new(Matrix).SetInput(quant.ActivationScheme{Bits: 8, Mode: quant.StaticTensor}, 0.3)
 		},
-		"a4 dynamic token, want": func() error {
-			return new(Matrix).SetInput(quant.ActivationScheme{Bits: 4, Mode: quant.DynamicToken}, 0)
+		"activation bits 6": func() error {
+			return new(Matrix).SetInput(quant.ActivationScheme{Bits: 6, Mode: quant.DynamicToken}, 0)
 		},
 		"used after Close":          func() error { m := new(Matrix); m.Close(); _, err := m.Dequantize(); return err },
 		`kernels "mmx", want one o`: func() error { return new(Matrix).Apply("mmx", nil, nil) },

@@ -1,5 +1,7 @@
 // Products for any CPU, in 16-bit lanes: a lane is one (row, column mod 4) of a quarter of a strip, and sums the columns
 // of up to 32 in a group, which fit it (8 · 15 · 128).
+#include "half.h"
+#include "int4.h"
 #include "vectors.h"
 
 typedef uint8_t q8 __attribute__((vector_size(16)));

@@ -11,7 +11,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-var dynamic = quant.ActivationScheme{Bits: 8, Mode: quant.DynamicToken}
+var (
+	dynamic     = quant.ActivationScheme{Bits: 8, Mode: quant.DynamicToken}
+	activations = []quant.ActivationScheme{{}, dynamic, {Bits: 8, Mode: quant.StaticTensor}, {Bits: 4, Mode: quant.DynamicToken}, {Bits: 4, Mode: quant.StaticTensor}}
+)
 
 // naive is the product by pkg/quant's definition, and the sum of its terms' magnitudes.
 func naive(t failer, w *weight, a quant.ActivationScheme, scale float32, x []float32) (y, size []float64) {
@@ -77,7 +80,7 @@ func TestProducts(t *testing.T) {
 				group := rapid.SampledFrom([]int64{32, 128}).Draw(t, "group")
 				n, k := rapid.Int64Range(1, 90).Draw(t, "n"), group*rapid.Int64Range(1, 9).Draw(t, "groups")
 				M := rapid.Int64Range(1, 33).Draw(t, "M")
-				a := rapid.SampledFrom([]quant.ActivationScheme{{}, dynamic, {Bits: 8, Mode: quant.StaticTensor}}).Draw(t, "activation")
+				a := rapid.SampledFrom(activations).Draw(t, "activation")
 				r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2))
 				w := newWeight(t, r, n, k, scheme(group, rapid.Bool().Draw(t, "symmetric")))
 				defer w.m.Close()
@@ -117,7 +120,7 @@ func TestExtremes(t *testing.T) {
 					if w.m, err = Pack(w.codes, n, k, w.p, sch); err != nil {
 						t.Fatal(err)
 					}
-					for _, a := range []quant.ActivationScheme{{}, dynamic, {Bits: 8, Mode: quant.StaticTensor}} {
+					for _, a := range activations {
 						if err := w.m.SetInput(a, 0.5); err != nil {
 							t.Fatal(err)
 						}
@@ -174,6 +177,9 @@ func TestActivationCodes(t *testing.T) {
 			if trial%2 == 1 {
 				a, scale = quant.ActivationScheme{Bits: 8, Mode: quant.StaticTensor}, 0.25
 			}
+			if trial%20 > 9 {
+				a.Bits = 4
+			}
 			if err := m.SetInput(a, scale); err != nil {
 				t.Fatal(err)
 			}
@@ -203,7 +209,7 @@ func TestNotFinite(t *testing.T) {
 	defer w.m.Close()
 	for _, kernels := range sets() {
 		for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
-			for _, a := range []quant.ActivationScheme{{}, dynamic, {Bits: 8, Mode: quant.StaticTensor}} {
+			for _, a := range activations {
 				if err := w.m.SetInput(a, 0.25); err != nil {
 					t.Fatal(err)
 				}

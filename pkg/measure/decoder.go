@@ -8,8 +8,8 @@ import (
 	"slices"
 
 	"github.com/qakd/qakd/pkg/codec"
-	"github.com/qakd/qakd/pkg/int4"
 	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/packed"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/sugarme/gotch"
@@ -43,7 +43,7 @@ type Decoder struct {
 	Model    *talker.Model
 	Codec    *codec.Codec // nil: none
 	Steppers *talker.Steppers
-	Packed   *int4.Loaded // what kernels of pkg/int4 compute with, and what not; nil: nothing
+	Packed   *packed.Loaded // what kernels of pkg/packed compute with, and what not; nil: nothing
 	Prompt   talker.Prompt
 	Sampling talker.Sampling
 
@@ -68,7 +68,7 @@ func Open(o Options) (d *Decoder, err error) {
 		if o.Dense || o.Steppers.Library {
 			return qat.FromCheckpoint(m, dir)
 		}
-		d.Packed, err = int4.FromCheckpoint(m, dir, int4.SwapOptions{Kernels: o.Steppers.PackedKernels})
+		d.Packed, err = packed.FromCheckpoint(m, dir, packed.SwapOptions{Kernels: o.Steppers.PackedKernels})
 		return err
 	}
 	if d.Model, err = talker.Load(o.Model, talker.Options{DType: o.DType, Swap: swap, Mapped: true}); err != nil {

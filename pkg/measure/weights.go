@@ -6,8 +6,8 @@ import (
 
 	"github.com/qakd/qakd/internal/native"
 	"github.com/qakd/qakd/internal/tensor"
-	"github.com/qakd/qakd/pkg/int4"
 	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/packed"
 	"github.com/qakd/qakd/pkg/report"
 )
 
@@ -49,8 +49,8 @@ func (d *Decoder) slot(s *nn.Slot) float64 {
 			return 1.5 * weights // bf16 in 12 bits
 		}
 		return weights * float64(tensor.ElementSize(p.W.T.DType()))
-	case *int4.Linear:
-		return float64(len(p.M.Bytes()))
+	case *packed.Linear:
+		return float64(len(p.W.Bytes()))
 	}
 	return 4 * weights // dequantized by libtorch
 }

@@ -150,6 +150,17 @@ func (a ActivationScheme) Validate() error {
 	return nil
 }
 
+// CheckScale is Validate, and tells whether a scale that mode static_tensor uses lies on the grid.
+func (a ActivationScheme) CheckScale(scale float32) error {
+	if err := a.Validate(); err != nil {
+		return err
+	}
+	if a.Mode == StaticTensor && !OnGrid(scale) {
+		return fmt.Errorf("quant: activation scale %v is not on the scale grid", scale)
+	}
+	return nil
+}
+
 // Normal is a without bits that mode none does not use; see [WeightScheme.Normal].
 func (a ActivationScheme) Normal() ActivationScheme {
 	if a.Mode == ActivationNone {

@@ -14,7 +14,7 @@ import (
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/eval"
-	"github.com/qakd/qakd/pkg/int4"
+	"github.com/qakd/qakd/pkg/packed"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/quant"
 	"github.com/qakd/qakd/pkg/talker"
@@ -156,7 +156,7 @@ func (r *Run) measure(ctx context.Context, b *eval.Bench, name, dir string) (eva
 	}
 	defer tensor.Trim() // decoding leaves blocks of every size
 	defer m.Close()
-	defer int4.Free(m)
+	defer packed.Free(m)
 	qat.KeepDense(m, true)
 	row, err := b.Row(ctx, name, m)
 	if err != nil {

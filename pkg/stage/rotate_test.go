@@ -14,9 +14,10 @@ import (
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/export"
-	"github.com/qakd/qakd/pkg/int4"
 	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/packed"
 	"github.com/qakd/qakd/pkg/qat"
+	"github.com/qakd/qakd/pkg/quant"
 	"github.com/qakd/qakd/pkg/stage"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/sugarme/gotch"
@@ -142,7 +143,7 @@ func adapters(m *talker.Model) int {
 	return 1
 }
 
-// A rotated checkpoint is packed and read again to the bit, decodes with int4 kernels as without, and is nothing that other
+// A rotated checkpoint is packed and read again to the bit, decodes with kernels for packed weights, of both packages, as without, and is nothing that other
 // formats could hold.
 func TestRotatedCheckpoint(t *testing.T) {
 	source, err := demo.TeacherDir()
@@ -151,17 +152,19 @@ func TestRotatedCheckpoint(t *testing.T) {
 	must(t, calib.Rotate(m, nn.Slots(m), 1))
 	cfg := qat.DefaultConfig()
 	cfg.Activation = qat.Config{}.Activation
+	w8 := quant.WeightScheme{Bits: 8, Symmetric: true, Granularity: quant.PerChannel}
+	cfg.Overrides = append(cfg.Overrides, qat.Override{Include: []string{"**.v_proj"}, Weight: &w8})
 	_, err = qat.Prepare(m, cfg)
 	must(t, err)
 	dir := t.TempDir()
-	student, packed := filepath.Join(dir, "student"), filepath.Join(dir, "packed")
+	student, folded := filepath.Join(dir, "student"), filepath.Join(dir, "packed")
 	must(t, qat.SaveStudent(student, m, qat.SaveOptions{Source: source}))
 	want := said(t, m)
 	must(t, qat.Convert(m))
-	_, err = qat.SaveCheckpoint(packed, m, qat.SaveOptions{Source: source})
+	_, err = qat.SaveCheckpoint(folded, m, qat.SaveOptions{Source: source})
 	must(t, err)
 	codes, hidden := greedy(t, m, talker.StepperOptions{Library: true})
-	for _, folder := range []string{student, packed} {
+	for _, folder := range []string{student, folded} {
 		got, err := talker.Load(folder, talker.Options{Swap: func(m *talker.Model, dir string) error { return qat.FromCheckpoint(m, dir) }})
 		must(t, err)
 		defer got.Close()
@@ -174,24 +177,24 @@ func TestRotatedCheckpoint(t *testing.T) {
 			t.Errorf("%s: rotations %v, want %v", folder, d.Rotations, qat.Rotations(m))
 		}
 	}
-	var loaded *int4.Loaded
-	fast, err := talker.Load(packed, talker.Options{Swap: func(m *talker.Model, dir string) (err error) {
-		loaded, err = int4.FromCheckpoint(m, dir, int4.SwapOptions{})
+	var loaded *packed.Loaded
+	fast, err := talker.Load(folded, talker.Options{Swap: func(m *talker.Model, dir string) (err error) {
+		loaded, err = packed.FromCheckpoint(m, dir, packed.SwapOptions{})
 		return err
 	}})
 	must(t, err)
 	defer loaded.Close()
 	defer fast.Close()
 	have, states := greedy(t, fast, talker.StepperOptions{})
-	if d := off(hidden, states); d > 1e-3 || !reflect.DeepEqual(codes, have) || loaded.Swapped == 0 {
-		t.Errorf("%d int4 projections: states are off by %.2g of the largest, codes equal %v", loaded.Swapped, d, reflect.DeepEqual(codes, have))
+	if d := off(hidden, states); d > 1e-3 || !reflect.DeepEqual(codes, have) || loaded.Swapped == 0 || len(loaded.Left) > 0 {
+		t.Errorf("%d packed projections: states are off by %.2g of the largest, codes equal %v", loaded.Swapped, d, reflect.DeepEqual(codes, have))
 	}
 	for _, format := range export.Formats() {
-		if _, err := export.Export(packed, filepath.Join(dir, "out"), export.Options{Format: format}); err == nil || !strings.Contains(err.Error(), "by Hadamard matrices as it runs") {
+		if _, err := export.Export(folded, filepath.Join(dir, "out"), export.Options{Format: format}); err == nil || !strings.Contains(err.Error(), "by Hadamard matrices as it runs") {
 			t.Errorf("%s: error %v of a rotated model", format, err)
 		}
 	}
-	text, err := os.ReadFile(filepath.Join(packed, "config.json"))
+	text, err := os.ReadFile(filepath.Join(folded, "config.json"))
 	must(t, err)
 	for from, message := range map[string]string{
 		`"qakd-hadamard-1"`:          `transform_config of format "other"`,
@@ -207,10 +210,10 @@ func TestRotatedCheckpoint(t *testing.T) {
 		if spoilt == string(text) {
 			t.Fatalf("config.json has no %s", from)
 		}
-		must(t, os.WriteFile(filepath.Join(packed, "config.json"), []byte(spoilt), 0o644))
+		must(t, os.WriteFile(filepath.Join(folded, "config.json"), []byte(spoilt), 0o644))
 		fresh, err := talker.New(m.Config)
 		must(t, err)
-		if err := qat.FromCheckpoint(fresh, packed); err == nil || !strings.Contains(err.Error(), message) {
+		if err := qat.FromCheckpoint(fresh, folded); err == nil || !strings.Contains(err.Error(), message) {
 			t.Errorf("error %v, want %q", err, message)
 		}
 	}

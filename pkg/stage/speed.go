@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/qakd/qakd/pkg/eval"
-	"github.com/qakd/qakd/pkg/int4"
+	"github.com/qakd/qakd/pkg/packed"
 	"github.com/qakd/qakd/pkg/report"
 	"github.com/qakd/qakd/pkg/talker"
 )
@@ -18,17 +18,17 @@ func (r *Run) speeds(ctx context.Context) ([]eval.Speed, error) {
 	if err != nil {
 		return nil, err
 	}
-	packed, err := r.load(r.path(PackedDir))
+	student, err := r.load(r.path(PackedDir))
 	if err != nil {
 		return nil, err
 	}
-	defer packed.Close()
-	defer int4.Free(packed)
+	defer student.Close()
+	defer packed.Free(student)
 	var out []eval.Speed
 	for _, row := range []struct {
 		name string
 		m    *talker.Model
-	}{{RowTeacher, r.Teacher}, {RowDistilled, packed}} {
+	}{{RowTeacher, r.Teacher}, {RowDistilled, student}} {
 		s, err := eval.MeasureSpeed(ctx, row.name, row.m, us[0], sampling, speedFrames)
 		if err != nil {
 			return nil, err

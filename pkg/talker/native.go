@@ -17,7 +17,8 @@ import (
 type StepperOptions struct {
 	Threads int    // of native kernels; 0 for as many as libtorch uses
 	Kernels string // their name, of native.Kernels; "" for the fastest of this CPU
-	// PackedKernels are those of packed projections, by a name of pkg/int4's Kernels; "" for the fastest of this CPU.
+	// PackedKernels are those of packed projections, by a name of pkg/int4's Kernels or pkg/int8's; "" for the
+	// fastest of this CPU.
 	PackedKernels string
 	Cache         CacheType // of keys and values
 	// Pack copies bf16 matrices into 12 bits per weight, without loss: decoding reads a quarter less, for three quarters
@@ -113,7 +114,7 @@ func (s *Steppers) Close() {
 
 // Native tells why native steppers do not apply to this model; nil if they do: all of the talker's and the code
 // predictor's projections and codec tables are float32 or bf16 matrices on the CPU, or forms that bring kernels of their
-// own (pkg/int4's Linear); what is done to inputs is a scale per channel or a Hadamard rotation.
+// own (pkg/packed's Linear); what is done to inputs is a scale per channel or a Hadamard rotation.
 func (m *Model) Native() error {
 	if m.Device.Name != gotch.CPU.Name {
 		return fmt.Errorf("the model is on device %s, want the CPU", m.Device.Name)

@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/qakd/qakd/pkg/codec"
-	"github.com/qakd/qakd/pkg/int4"
+	"github.com/qakd/qakd/pkg/packed"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
 	"github.com/sugarme/gotch"
@@ -19,7 +19,7 @@ type Options struct {
 	Steppers   talker.StepperOptions
 	// Dequantize leaves the packed projections of a packed checkpoint to libtorch, which dequantizes them at each use.
 	// Otherwise, on the CPU, kernels of our own compute with the packed weights where they lie: in the interleaved file,
-	// which the first opening makes (pkg/int4).
+	// which the first opening makes, or in memory (pkg/packed).
 	Dequantize bool
 }
 
@@ -32,7 +32,7 @@ type Synthesizer struct {
 	// Steppers decode rows and frames; they say which kind they are.
 	Steppers *talker.Steppers
 	// Packed is what became of the packed projections; nil for a checkpoint of another kind, or dequantized.
-	Packed *int4.Loaded
+	Packed *packed.Loaded
 
 	codec *codec.Codec // the decoder; nil in a silent one
 }
@@ -79,7 +79,7 @@ func (s *Synthesizer) swap(o Options) func(m *talker.Model, dir string) error {
 		if cpu := o.Device == (Options{}).Device || o.Device.Name == gotch.CPU.Name; !cpu || o.Dequantize {
 			return qat.FromCheckpoint(m, dir)
 		}
-		s.Packed, err = int4.FromCheckpoint(m, dir, int4.SwapOptions{})
+		s.Packed, err = packed.FromCheckpoint(m, dir, packed.SwapOptions{})
 		return err
 	}
 }

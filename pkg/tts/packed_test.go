@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/qakd/qakd/internal/tensor"
-	"github.com/qakd/qakd/pkg/int4"
 	"github.com/qakd/qakd/pkg/nn"
+	"github.com/qakd/qakd/pkg/packed"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/quant"
 	"github.com/qakd/qakd/pkg/talker"
@@ -45,8 +45,8 @@ func prepared(t *testing.T, dir string, cfg qat.Config) *talker.Model {
 	return m
 }
 
-// packed is it packed, with our kernels where they know the scheme, or with the library's dense weights.
-func packed(t *testing.T, dir string, cfg qat.Config, kernels bool) *talker.Model {
+// converted is it packed, with our kernels or with the library's dense weights.
+func converted(t *testing.T, dir string, cfg qat.Config, kernels bool) *talker.Model {
 	t.Helper()
 	m := prepared(t, dir, cfg)
 	if err := qat.Convert(m); err != nil {
@@ -56,11 +56,11 @@ func packed(t *testing.T, dir string, cfg qat.Config, kernels bool) *talker.Mode
 		qat.KeepDense(m, true)
 		return m
 	}
-	n, left, err := int4.Swap(m, int4.SwapOptions{})
+	n, left, err := packed.Swap(m, packed.SwapOptions{})
 	if err != nil || n == 0 || len(left) > 0 {
 		t.Fatalf("%d projections were swapped, %v left, error %v", n, left, err)
 	}
-	t.Cleanup(func() { int4.Free(m) })
+	t.Cleanup(func() { packed.Free(m) })
 	return m
 }
 
@@ -71,7 +71,7 @@ func steppers(t *testing.T, m *talker.Model, library bool) *talker.Steppers {
 		t.Fatal(err)
 	}
 	t.Cleanup(st.Close)
-	if !library && (st.Kernels == "" || st.Formats["int4"] == 0) {
+	if !library && (st.Kernels == "" || st.Formats["int4"]+st.Formats["int8"] == 0) {
 		t.Fatalf("kernels %q, formats %v (%v), want native ones for packed weights", st.Kernels, st.Formats, st.Why)
 	}
 	return st
@@ -101,8 +101,8 @@ type scheme struct {
 	frames int // to compare
 }
 
-// schemes that the kernels know: W4A16 in both groups, symmetric or not; on a tiny talker whose code predictor
-// stays float, and on the demo's, all of it or all but heads.
+// schemes with float activations: in groups of pkg/int4, symmetric or not, in other ones, and mixed; on a tiny talker whose
+// code predictor stays float, and on the demo's, all of it or all but heads.
 func schemes() map[string]scheme {
 	tiny := filepath.Join(fixture("tiny-f32"), "checkpoint")
 	w4a16 := func(change func(*qat.Config)) qat.Config {
@@ -118,6 +118,18 @@ func schemes() map[string]scheme {
 			c.Include, c.Weight.Symmetric = []string{"talker.model.layers.**", "talker.codec_head"}, false
 		}), 100},
 		"demo g128": {demoTeacher, w4a16(func(c *qat.Config) { c.Weight.GroupSize = 128 }), 100},
+		"demo g64":  {demoTeacher, w4a16(func(c *qat.Config) { c.Weight.GroupSize = 64 }), 30},
+		"demo int8": {demoTeacher, w4a16(func(c *qat.Config) {
+			c.Weight, c.Init = quant.WeightScheme{Bits: 8, Symmetric: true, Granularity: quant.PerChannel}, quant.AbsMax
+		}), 30},
+		"demo per tensor": {demoTeacher, w4a16(func(c *qat.Config) {
+			c.Weight = quant.WeightScheme{Bits: 8, Granularity: quant.PerTensor}
+		}), 30},
+		"demo mixed": {demoTeacher, w4a16(func(c *qat.Config) {
+			w8 := quant.WeightScheme{Bits: 8, Symmetric: true, Granularity: quant.PerChannel}
+			c.Exclude = append(c.Exclude, "**.down_proj")
+			c.Overrides = []qat.Override{{Include: []string{"**.v_proj", "**.o_proj", "talker.codec_head"}, Weight: &w8}}
+		}), 40},
 		"demo without heads": {demoTeacher, w4a16(func(c *qat.Config) {
 			c.Exclude = append(c.Exclude, "talker.codec_head", "talker.code_predictor.lm_head.*")
 			c.Embeddings.Bits = 8
@@ -130,7 +142,7 @@ func schemes() map[string]scheme {
 func TestPackedCodes(t *testing.T) {
 	for name, s := range schemes() {
 		t.Run(name, func(t *testing.T) {
-			library, native := packed(t, s.dir, s.cfg, false), packed(t, s.dir, s.cfg, true)
+			library, native := converted(t, s.dir, s.cfg, false), converted(t, s.dir, s.cfg, true)
 			speak := func(m *talker.Model, st *talker.Steppers) []talker.Speech {
 				how := talker.DefaultSampling()
 				how.DoSample, how.SubDoSample, how.MinNewTokens, how.MaxNewTokens = false, false, s.frames+1, s.frames+1
@@ -193,7 +205,7 @@ func apart(t *testing.T, got, want *ts.Tensor) float64 {
 // Prefill, padding, batches and Keep: states of talker and code predictor are the library's.
 func TestPackedStates(t *testing.T) {
 	for name, s := range schemes() {
-		library, native := packed(t, s.dir, s.cfg, false), packed(t, s.dir, s.cfg, true)
+		library, native := converted(t, s.dir, s.cfg, false), converted(t, s.dir, s.cfg, true)
 		a, b := steppers(t, library, true), steppers(t, native, false)
 		err := nn.Run(func(c *nn.Context) error {
 			want := append(states(c, library, a.Talker), states(c, library, a.Predictor)...)
@@ -211,21 +223,31 @@ func TestPackedStates(t *testing.T) {
 	}
 }
 
-// With INT8 activations, per token or by static scales, native steppers compute the integer layer (pkg/quant): the logits are those of the library's
-// integer forward pass. On some machine, rounding in norms and attention may put an activation on the other side of a
-// code's edge, which changes logits by some 1e-4; such states are few.
+// With quantized activations, native steppers compute the integer layer (pkg/quant): the logits are those of the
+// library's integer forward pass. On some machine, rounding in norms and attention may put an activation on the other side
+// of a code's edge, which changes logits by some 1e-4, and more where codes have 4 bits; such states are few.
 func TestPackedIntegerLogits(t *testing.T) {
-	for _, mode := range []quant.ActivationMode{quant.DynamicToken, quant.StaticTensor} {
-		integerLogits(t, mode)
+	w8 := quant.WeightScheme{Bits: 8, Symmetric: true, Granularity: quant.PerChannel}
+	mixed := []qat.Override{{Include: []string{"**.v_proj", "**.o_proj", "talker.codec_head"}, Weight: &w8}}
+	for name, change := range map[string]func(*qat.Config){
+		"w4a8":         func(c *qat.Config) {},
+		"w4a8 static":  func(c *qat.Config) { c.Activation.Mode = quant.StaticTensor },
+		"w8a8":         func(c *qat.Config) { c.Weight, c.Init = w8, quant.AbsMax },
+		"mixed static": func(c *qat.Config) { c.Overrides, c.Activation.Mode = mixed, quant.StaticTensor },
+		"w4a4":         func(c *qat.Config) { c.Activation.Bits = 4 },
+		"w4a4 g64":     func(c *qat.Config) { c.Activation.Bits, c.Weight.GroupSize = 4, 64 },
+	} {
+		t.Run(name, func(t *testing.T) { integerLogits(t, change) })
 	}
 }
 
-func integerLogits(t *testing.T, mode quant.ActivationMode) {
+func integerLogits(t *testing.T, change func(*qat.Config)) {
 	t.Helper()
 	cfg := qat.DefaultConfig()
-	cfg.Activation.Mode, cfg.IntegerForward = mode, true
+	cfg.IntegerForward = true
 	cfg.Exclude = []string{"talker.text_projection.**"}
-	library, native := prepared(t, demoTeacher, cfg), packed(t, demoTeacher, cfg, true)
+	change(&cfg)
+	library, native := prepared(t, demoTeacher, cfg), converted(t, demoTeacher, cfg, true)
 	a, b := steppers(t, library, true), steppers(t, native, false)
 	err := nn.Run(func(c *nn.Context) error {
 		want, got := states(c, library, a.Talker), states(c, native, b.Talker)
@@ -233,14 +255,14 @@ func integerLogits(t *testing.T, mode quant.ActivationMode) {
 		for i := range want {
 			off := apart(t, native.CodecHead.Forward(c, got[i]), library.CodecHead.Forward(c, want[i]))
 			if !(off < 1e-2) {
-				t.Errorf("%v: logits %d are off by %.2g of their size", mode, i, off)
+				t.Errorf("logits %d are off by %.2g of their size", i, off)
 			}
 			if off < 1e-5 {
 				equal++
 			}
 		}
 		if 4*equal < 3*len(want) {
-			t.Errorf("%v: logits of %d of %d states are equal within 1e-5, want most", mode, equal, len(want))
+			t.Errorf("logits of %d of %d states are equal within 1e-5, want most", equal, len(want))
 		}
 		return nil
 	})
@@ -249,17 +271,11 @@ func integerLogits(t *testing.T, mode quant.ActivationMode) {
 	}
 }
 
-// A scheme without kernels is decoded by the library, and the steppers say which layer it is.
+// Packed layers that nobody gave kernels are decoded by the library, and the steppers say which layer it is.
 func TestPackedWithoutKernels(t *testing.T) {
-	cfg := qat.DefaultConfig()
-	cfg.Weight.GroupSize = 64
-	m := prepared(t, demoTeacher, cfg)
+	m := prepared(t, demoTeacher, qat.DefaultConfig())
 	if err := qat.Convert(m); err != nil {
 		t.Fatal(err)
-	}
-	n, left, err := int4.Swap(m, int4.SwapOptions{})
-	if err != nil || n != 0 || len(left) == 0 {
-		t.Fatalf("%d swapped, %d left, error %v, want none swapped", n, len(left), err)
 	}
 	st, err := m.Steppers(talker.StepperOptions{})
 	if err != nil {
@@ -268,5 +284,15 @@ func TestPackedWithoutKernels(t *testing.T) {
 	defer st.Close()
 	if st.Kernels != "" || st.Why == nil || !strings.Contains(st.Why.Error(), "is a *qat.Packed") {
 		t.Errorf("kernels %q because of %v, want the library's because of a packed layer", st.Kernels, st.Why)
+	}
+}
+
+// A mixed talker says how many of its matrices are whose.
+func TestMixedFormats(t *testing.T) {
+	s := schemes()["demo mixed"]
+	st := steppers(t, converted(t, s.dir, s.cfg, true), false)
+	if text := st.String(); st.Formats["int4"] == 0 || st.Formats["int8"] == 0 ||
+		!strings.Contains(text, fmt.Sprintf("%d matrices in int4, %d matrices in int8", st.Formats["int4"], st.Formats["int8"])) {
+		t.Errorf("%q of %v, want both counts", text, st.Formats)
 	}
 }

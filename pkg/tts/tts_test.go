@@ -47,11 +47,11 @@ func TestStudentsSpeak(t *testing.T) {
 	recording := openGoldens(t, "tiny-f32").samples("ref_wav")
 	speak := func(dir, parts string) *tts.Sound {
 		s := open(t, dir, tts.Options{Parts: parts})
-		if native := s.Steppers.Kernels != ""; native != (dir == teacher) || native == (s.Steppers.Why != nil) {
-			t.Errorf("%s: native kernels %q, because %v; want them for float weights only, as some packed ones have no groups", dir, s.Steppers.Kernels, s.Steppers.Why)
+		if native := s.Steppers.Kernels != ""; native != (dir != student) || native == (s.Steppers.Why != nil) {
+			t.Errorf("%s: native kernels %q, because %v; want them for float and packed weights", dir, s.Steppers.Kernels, s.Steppers.Why)
 		}
-		if dir == packed && (s.Packed == nil || s.Packed.Swapped == 0 || len(s.Packed.Left) == 0) {
-			t.Errorf("packed layers became %+v, want our kernels for those in groups, and none for the others", s.Packed)
+		if dir == packed && (s.Packed == nil || s.Packed.Swapped == 0 || len(s.Packed.Left) > 0) {
+			t.Errorf("packed layers became %+v, want our kernels for all", s.Packed)
 		}
 		v, err := s.Clone(recording, "hello")
 		if err != nil {

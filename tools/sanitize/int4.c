@@ -6,22 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "draw.h"
 #include "emulated/sets.h"
 #include "int4.h"
 #include "native.h"
-
-static uint64_t state;
-
-static uint32_t draw(uint32_t n) { // xorshift64*
-  state ^= state >> 12, state ^= state << 25, state ^= state >> 27;
-  return (uint32_t)(state * 0x2545f4914f6cdd1dull >> 33) % n;
-}
-
-static void *room_for(size_t bytes) {
-  void *p;
-  if (posix_memalign(&p, 64, bytes ? bytes : 1)) exit(2);
-  return p;
-}
 
 typedef struct {
   const int4_kernels *set;
@@ -68,7 +56,7 @@ static void fill(nat_int4 *w) {
 
 static void check(nat_pool *pool, const int4_kernels *set, uint64_t seed) {
   state = seed * 0x9e3779b97f4a7c15ull + 1;
-  nat_int4 w = {.rows = 1 + (int)draw(90), .group = draw(2) ? 32 : 128, .asym = (int)draw(2), .activation = (int)draw(3), .input_scale = 1.0f / 64};
+  nat_int4 w = {.rows = 1 + (int)draw(90), .group = draw(2) ? 32 : 128, .asym = (int)draw(2), .input = {(int)draw(3), draw(2) ? 7 : 127, 1.0f / 64}};
   w.cols = w.group * (1 + (int)draw(9));
   product p = {.set = set, .M = 1 + (int)draw(40), .add = (int)draw(2)};
   fill(&w);
@@ -80,7 +68,7 @@ static void check(nat_pool *pool, const int4_kernels *set, uint64_t seed) {
   for (size_t i = 0; i < M * rows; i++) p.y[i] = before[i] = p.add ? (float)draw(100) / 16 : NAN;
   if (draw(2)) w.bias = bias;
   p.w = w;
-  if (w.activation != INT4_A16) nat_pool_run(pool, quantize, &p);
+  if (w.input.mode != NAT_INPUT_FLOAT) nat_pool_run(pool, quantize, &p);
   nat_pool_run(pool, multiply, &p);
   int4_dequantize(&w, 0, w.rows, dense);
   const int4_rows codes = int4_rows_in(&w, p.M, p.room);
@@ -88,14 +76,14 @@ static void check(nat_pool *pool, const int4_kernels *set, uint64_t seed) {
     for (size_t r = 0; r < rows; r++) {
       double want = w.bias ? bias[r] : 0, size = 0;
       for (size_t k = 0; k < cols; k++) {
-        const double x = w.activation == INT4_A16 ? p.x[m * cols + k] : (double)codes.code[m * codes.codes + k] * codes.scale[m];
+        const double x = w.input.mode == NAT_INPUT_FLOAT ? p.x[m * cols + k] : (double)codes.code[m * codes.codes + k] * codes.scale[m];
         want += x * dense[r * cols + k], size += fabs(x * dense[r * cols + k]);
       }
       if (p.add) want += before[m * rows + r];
       const double got = p.y[m * rows + r];
       if (!(fabs(got - want) <= 1e-6 * (size + fabs(want)))) {
         printf("%s, seed %d: %d×%d in groups of %d, asymmetric %d, activation %d, row %zu of %d: y[%zu] is %g, want %g\n", set->name,
-               (int)seed, w.rows, w.cols, w.group, w.asym, w.activation, m, p.M, r, got, want);
+               (int)seed, w.rows, w.cols, w.group, w.asym, w.input.mode, m, p.M, r, got, want);
         exit(1);
       }
     }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Our C under sanitizers: pkg/int4 with a program of its own under address, undefined-behaviour and thread sanitizers,
+# Our C under sanitizers: pkg/int4 and pkg/int8 with programs of their own under address, undefined-behaviour and thread sanitizers,
 # internal/native with its Go tests under the same. Nothing of libtorch is built.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -7,23 +7,26 @@ CC=${CC:-gcc}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-# int4 NAME FLAGS: every kernel, the emulated ones too.
-int4() {
-	name=$1
-	shift
-	mkdir "$tmp/$name"
-	for f in pkg/int4/*.c pkg/int4/emulated/*.c internal/native/pool.c internal/native/product.c internal/native/transform.c tools/sanitize/int4.c; do
-		include=pkg/int4
-		case $f in pkg/int4/emulated/*) include=pkg/int4/emulated/include ;; esac
-		echo "$f $tmp/$name/$(echo "$f" | tr / _).o $include"
-	done | xargs -L 1 -P "$(nproc)" sh -c "$CC -c -O1 -g -Wall -Wno-psabi $* -I\$2 -Ipkg/int4 -Iinternal/native \$0 -o \$1"
-	$CC "$@" "$tmp/$name"/*.o -lm -lpthread -o "$tmp/$name/run"
-	echo "== pkg/int4: $name"
-	"$tmp/$name/run"
+# kernels PACKAGE KIND FLAGS: every kernel of pkg/PACKAGE, the emulated ones too.
+kernels() {
+	package=$1 kind=$2 to=$tmp/$1-$2
+	shift 2
+	mkdir "$to"
+	for f in pkg/$package/*.c pkg/$package/emulated/*.c internal/native/memory.c internal/native/pool.c internal/native/product.c internal/native/transform.c tools/sanitize/$package.c; do
+		test -e "$f" || continue
+		include=pkg/$package
+		case $f in pkg/$package/emulated/*) include=pkg/$package/emulated/include ;; esac
+		echo "$f $to/$(echo "$f" | tr / _).o $include"
+	done | xargs -L 1 -P "$(nproc)" sh -c "$CC -c -O1 -g -Wall -Wno-psabi $* -I\$2 -Ipkg/$package -Iinternal/native \$0 -o \$1"
+	$CC "$@" "$to"/*.o -lm -lpthread -o "$to/run"
+	echo "== pkg/$package: $kind"
+	"$to/run"
 }
 
-int4 address -fsanitize=address,undefined -fno-sanitize-recover=all
-int4 thread -fsanitize=thread
+for package in int4 int8; do
+	kernels $package address -fsanitize=address,undefined -fno-sanitize-recover=all
+	kernels $package thread -fsanitize=thread
+done
 
 echo "== internal/native: address"
 go test -count=1 -asan ./internal/native/...

@@ -3,7 +3,7 @@
 // and where they read and write; it is slow, and only tests import it.
 package emulated
 
-// #cgo CFLAGS: -O1 -Wall -Wno-psabi -I${SRCDIR}/include
+// #cgo CFLAGS: -O1 -Wall -Wno-psabi -I${SRCDIR}/include -I${SRCDIR}/../../../internal/native
 // #cgo LDFLAGS: -lm
 // #include "sets.h"
 import "C"

@@ -1,17 +1,17 @@
-package int4
+package packed
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
-	"github.com/sugarme/gotch"
 )
 
-// SwapOptions of Swap.
+// SwapOptions of Swap and FromCheckpoint.
 type SwapOptions struct {
-	Kernels string // a name out of [Kernels]; "" for the fastest of this CPU
+	// Kernels is a name out of int4.Kernels or int8.Kernels; "" for the fastest of this CPU. A layout that has no such set
+	// takes its fastest.
+	Kernels string
 }
 
 // Left is a quantized layer that stays as it is, and why.
@@ -21,7 +21,7 @@ type Left struct {
 }
 
 // Swap puts projections with our kernels into the slots that hold packed layers, and frees what these held but their
-// biases. Layers that the kernels do not know, or that are not on the CPU, stay: they dequantize their weight at each use by
+// biases. Layers that no kernels know, or that are not on the CPU, stay: they dequantize their weight at each use by
 // libtorch's operations. On a GPU that is correct and saves memory; it has not been tuned. They are named. On an error
 // nothing has been changed.
 //
@@ -43,17 +43,19 @@ func Swap(m nn.Module, o SwapOptions) (swapped int, left []Left, err error) {
 		if !ok {
 			continue
 		}
-		if why := refuses(p); why != nil {
-			left = append(left, Left{s.Path, why})
-			continue
-		}
-		if layers[i], err = o.linear(p); err != nil {
+		layers[i], err = o.linear(p)
+		var why refused
+		switch {
+		case errors.As(err, &why):
+			left = append(left, Left{s.Path, why.error})
+		case err != nil:
 			return 0, nil, err
+		default:
+			swapped++
 		}
-		swapped++
 	}
 	if swapped+len(left) == 0 {
-		return 0, nil, errors.New("int4: swap: no projection is packed")
+		return 0, nil, errors.New("packed: swap: no projection is packed")
 	}
 	for i, l := range layers {
 		if l != nil {
@@ -66,26 +68,14 @@ func Swap(m nn.Module, o SwapOptions) (swapped int, left []Left, err error) {
 	return swapped, left, nil
 }
 
-// refuses tells why the kernels cannot compute with a layer.
-func refuses(p *qat.Packed) error {
-	if err := known(p); err != nil {
-		return err
-	}
-	d, err := p.Scale.T.Device()
-	if err == nil && d.Name != gotch.CPU.Name {
-		err = fmt.Errorf("int4: weight on device %s, want the CPU", d.Name)
-	}
-	return err
-}
-
 func (o SwapOptions) linear(p *qat.Packed) (*Linear, error) {
-	m, err := FromPacked(p)
+	w, err := weigh(p)
 	if err != nil {
 		return nil, err
 	}
-	l, err := NewLinear(p.Path(), m, p.B, o.Kernels)
+	l, err := NewLinear(p.Path(), w, p.B, o.Kernels)
 	if err != nil {
-		m.Close()
+		w.Close()
 	}
 	return l, err
 }

@@ -3,14 +3,14 @@
 #endif
 #include <sys/mman.h>
 
-#include "int4.h"
+#include "native.h"
 
 // Large pages spare a twentieth of the time that reading takes, so memory for more than one begins on one.
 enum { HUGE = 2 << 20 };
 
 static size_t whole(size_t bytes) { return (bytes + 65535) / 65536 * 65536; }
 
-void *int4_memory(size_t bytes) {
+void *nat_memory(size_t bytes) {
   const size_t size = whole(bytes), slack = size >= HUGE ? HUGE : 0;
   char *p = mmap(NULL, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return NULL;
@@ -26,6 +26,6 @@ void *int4_memory(size_t bytes) {
   return p;
 }
 
-void int4_memory_free(void *p, size_t bytes) {
+void nat_memory_free(void *p, size_t bytes) {
   if (p) munmap(p, whole(bytes));
 }

@@ -1,12 +1,10 @@
-// The compiler's own vector types, W floats wide. Each kernels_*.c defines W and TARGET, the attributes of every function
-// that let the compiler use the instructions, before it includes what is written in them.
-#ifndef QAKD_INT4_VECTORS_H
-#define QAKD_INT4_VECTORS_H
+// The compiler's own vector types, W floats wide, for the packages that bring matrix formats. Whoever includes this defines W
+// and TARGET first, the attributes of every function that let the compiler use the instructions.
+#ifndef QAKD_VECTORS_H
+#define QAKD_VECTORS_H
 
+#include <stdint.h>
 #include <string.h>
-
-#include "half.h"
-#include "int4.h"
 
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
