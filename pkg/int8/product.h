@@ -1,5 +1,6 @@
 // The kernels, once, for vectors of W floats. Before this is included, a set defines W, TARGET and
-//   MADD(a, b)   the sums of the products of pairs of int16, where the CPU has an instruction for them
+//   MADD(a, b)     the sums of the products of pairs of int16, where the CPU has an instruction for them
+//   COLUMN(p, c)   column c of the two at p as floats times COLUMN_TIMES, where that is faster than widening both
 // A lane is a row of a strip, so that sums of groups need no adding across lanes. Each line of weights is read once, from
 // memory, and meets up to MOST rows of x; of more, it then lies in a cache.
 #define CODE int16_t
@@ -24,8 +25,10 @@ INLINE vi pairs(vs a, vs b) {
 #ifndef HOLD
 #if defined(__x86_64__)
 #define HOLD(v) __asm__("" : "+x"(v))
+#define ORDER HOLD // from adding in another order, for which the registers are too few
 #else
 #define HOLD(v) __asm__("" : "+m"(v))
+#define ORDER(v)
 #endif
 #endif
 
@@ -43,8 +46,18 @@ INLINE vi zeros(const uint8_t *p) {
   return __builtin_convertvector(v, vi);
 }
 
+#ifdef COLUMN
+#define TIMES(asym) ((asym) ? 1 : COLUMN_TIMES)
+#else
+#define COLUMN(p, c) widened(p, c, 0, (vs){0})
+#define TIMES(asym) 1
+#endif
+
 // Column 0 or 1 of two as floats; a pair's first is the lower half of a lane, for bytes are little-endian.
-INLINE vf column(vs w, int c) { return __builtin_convertvector(c ? (vi)w >> 16 : (vi)w << 16 >> 16, vf); }
+INLINE vf widened(const uint8_t *p, int c, int asym, vs zero) {
+  const vs w = weights(p, asym, zero);
+  return __builtin_convertvector(c ? (vi)w >> 16 : (vi)w << 16 >> 16, vf);
+}
 
 INLINE vf floats(const uint8_t *p) {
   vf v;
@@ -134,12 +147,19 @@ enum { PIECE = 128 }; // columns of floats that are summed before they are added
 INLINE void dots(const uint8_t *line, size_t n, int odd, int asym, const vs *zero, const float *x, size_t ldx, int M, vf dot[MOST][V][4]) {
   const int ways = M == 1 ? 4 : M == 2 ? 2 : 1;
 #define COLUMNS(l, cols)                                                                                       \
-  _Pragma("GCC unroll 4") for (int i = 0; i < V; i++) {                                                        \
-    const vs v = weights(line + (l) * INT8_LINE + 2 * W * i, asym, zero[i]);                                   \
-    _Pragma("GCC unroll 2") for (int c = 0; c < (cols); c++) {                                                 \
-      const vf f = column(v, c);                                                                               \
-      _Pragma("GCC unroll 4") for (int m = 0; m < M; m++)                                                      \
-        dot[m][i][(2 * (l) + c) % ways] += f * x[(size_t)m * ldx + 2 * (l) + (size_t)c];                       \
+  _Pragma("GCC unroll 2") for (int c = 0; c < (cols); c++) {                                                   \
+    vf f[V];                                                                                                   \
+    _Pragma("GCC unroll 4") for (int i = 0; i < V; i++) {                                                      \
+      const uint8_t *p = line + (l) * INT8_LINE + 2 * W * i;                                                   \
+      f[i] = asym ? widened(p, c, asym, zero[i]) : COLUMN(p, c);                                               \
+    }                                                                                                          \
+    _Pragma("GCC unroll 4") for (int m = 0; m < M; m++) {                                                      \
+      const float by = x[(size_t)m * ldx + 2 * (l) + (size_t)c];                                               \
+      _Pragma("GCC unroll 4") for (int i = 0; i < V; i++) {                                                    \
+        vf *to = &dot[m][i][(2 * (l) + c) % ways];                                                             \
+        *to += f[i] * by;                                                                                      \
+        ORDER(*to);                                                                                            \
+      }                                                                                                        \
     }                                                                                                          \
   }
   for (; n >= 2; n -= 2, line += 2 * INT8_LINE, x += 4) {
@@ -178,7 +198,7 @@ INLINE void some_floating(const nat_int8 *w, int r, int r1, int asym, const floa
       x += cols;
 #pragma GCC unroll 4
       for (int i = 0; i < V; i++) {
-        const vf scale = floats(p + 4 * W * i);
+        const vf scale = floats(p + 4 * W * i) * TIMES(asym);
 #pragma GCC unroll 4
         for (int m = 0; m < M; m++) total[m][i] += ((dot[m][i][0] + dot[m][i][1]) + (dot[m][i][2] + dot[m][i][3])) * scale;
       }

@@ -1,5 +1,6 @@
-// The kernels of pkg/int8 against loops in double: random shapes, rows, schemes and activations, each in memory of exactly
-// its size, split between the threads of a pool. For the sanitizers (run.sh); the Go tests hold values to pkg/quant.
+// The kernels of pkg/int8 against loops, of quantized inputs to the bit, else in double: random shapes, rows, schemes and
+// activations, each in memory of exactly its size, split between the threads of a pool. For the sanitizers (run.sh); the Go
+// tests hold values to pkg/quant.
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #define W 16
 #define TARGET
 #define HOLD(v) __asm__("" : "+m"(v))
+#define ORDER(v)
 #include "product.h"
 
 static const int8_kernels wide = {"16 lanes", quantize, integer, floating};
@@ -41,8 +43,9 @@ static void multiply(void *arg, int thread, int threads) {
     p->set->integer(&p->w, from, to, p->room, p->M, p->bias, p->y, p->w.rows, p->add);
 }
 
-// A weight of random words, zero points and scales; a scale in seven is 0. dense gets its values.
-static void fill(nat_int8 *w, int bits, int asym, int each, float *dense) {
+// A weight of random words, zero points and scales; a scale in seven is 0. code gets the codes less zero points [rows, cols],
+// by the scales [rows, groups].
+static void fill(nat_int8 *w, int bits, int asym, int each, int32_t *code, float *by) {
   const size_t per = 32 / (size_t)bits, width = ((size_t)w->cols + per - 1) / per, words = (size_t)w->rows * width;
   const size_t n = each ? (size_t)w->rows : 1, groups = (size_t)int8_groups(w);
   uint32_t *word = room_for(4 * words);
@@ -59,8 +62,8 @@ static void fill(nat_int8 *w, int bits, int asym, int each, float *dense) {
   for (size_t r = 0; r < (size_t)w->rows; r++)
     for (size_t k = 0; k < (size_t)w->cols; k++) {
       const size_t at = (each ? r * groups : 0) + k / (size_t)w->group;
-      const int32_t u = (int32_t)(word[r * width + k / per] >> (k % per * (size_t)bits) & ((1u << bits) - 1));
-      dense[r * (size_t)w->cols + k] = (float)(u - zero[at]) * scale[at];
+      code[r * (size_t)w->cols + k] = (int32_t)(word[r * width + k / per] >> (k % per * (size_t)bits) & ((1u << bits) - 1)) - zero[at];
+      by[r * groups + k / (size_t)w->group] = scale[at];
     }
   free(word), free(scale), free(zero);
 }
@@ -73,8 +76,11 @@ static void check(nat_pool *pool, const int8_kernels *set, uint64_t seed) {
   w.cols = w.group * (1 + (int)draw(5));
   product p = {.set = set, .M = 1 + (int)draw(20), .add = (int)draw(2)};
   const size_t rows = (size_t)w.rows, cols = (size_t)w.cols, M = (size_t)p.M;
-  float *bias = room_for(4 * rows), *dense = room_for(4 * rows * cols), *have = room_for(4 * rows * cols), *before = room_for(4 * M * rows);
-  fill(&w, bits, asym, w.group < w.cols || draw(2), dense);
+  float *bias = room_for(4 * rows), *have = room_for(4 * rows * cols), *before = room_for(4 * M * rows);
+  const size_t group = (size_t)w.group, groups = cols / group, step = 2 * int8_lines(&w);
+  int32_t *code = room_for(4 * rows * cols);
+  float *scale = room_for(4 * rows * groups);
+  fill(&w, bits, asym, groups > 1 || draw(2), code, scale);
   int8_dequantize(&w, 0, w.rows, have);
   p.x = room_for(4 * M * cols), p.y = room_for(4 * M * rows), p.room = room_for(int8_room(&w, p.M));
   for (size_t i = 0; i < rows; i++) bias[i] = (float)draw(100) / 64;
@@ -85,29 +91,39 @@ static void check(nat_pool *pool, const int8_kernels *set, uint64_t seed) {
   if (w.input.mode != NAT_INPUT_FLOAT) nat_pool_run(pool, prepare, &p);
   nat_pool_run(pool, multiply, &p);
   const int8_rows codes = int8_rows_in(&w, p.M, p.room);
-  const size_t step = 2 * int8_lines(&w);
   for (size_t i = 0; i < rows * cols; i++)
-    if (have[i] != dense[i]) {
-      printf("%s, seed %d: weight %zu is %g, want %g\n", set->name, (int)seed, i, have[i], dense[i]);
+    if (have[i] != (float)code[i] * scale[i / group]) {
+      printf("%s, seed %d: weight %zu is %g, want %d by %g\n", set->name, (int)seed, i, have[i], code[i], scale[i / group]);
       exit(1);
     }
   for (size_t m = 0; m < M; m++)
     for (size_t r = 0; r < rows; r++) {
       double want = p.bias ? bias[r] : 0, size = 0;
-      for (size_t k = 0; k < cols; k++) {
-        const size_t at = m * codes.codes + k / (size_t)w.group * step + k % (size_t)w.group;
-        const double x = w.input.mode == NAT_INPUT_FLOAT ? p.x[m * cols + k] : (double)codes.code[at] * codes.scale[m];
-        want += x * dense[r * cols + k], size += fabs(x * dense[r * cols + k]);
+      volatile float exact = 0; // rounded after every step
+      for (size_t g = 0; g < groups; g++) {
+        int32_t sum = 0;
+        for (size_t c = 0; c < group; c++) {
+          const double term = (double)p.x[m * cols + g * group + c] * have[r * cols + g * group + c];
+          want += term, size += fabs(term);
+          if (w.input.mode != NAT_INPUT_FLOAT) sum += codes.code[m * codes.codes + g * step + c] * code[r * cols + g * group + c];
+        }
+        const volatile float scaled = (float)sum * scale[r * groups + g];
+        exact += scaled;
       }
-      if (p.add) want += before[m * rows + r];
+      if (w.input.mode != NAT_INPUT_FLOAT) {
+        exact *= codes.scale[m];
+        if (p.bias) exact += bias[r];
+      }
+      if (p.add) want += before[m * rows + r], exact += before[m * rows + r];
+      if (w.input.mode != NAT_INPUT_FLOAT) want = exact, size = 0;
       const double got = p.y[m * rows + r];
-      if (!(fabs(got - want) <= 1e-6 * (size + fabs(want)))) {
+      if (!(fabs(got - want) <= 1e-6 * size)) {
         printf("%s, seed %d: %d×%d of %d bits in groups of %d, asymmetric %d, activation %d, row %zu of %d: y[%zu] is %g, want %g\n",
                set->name, (int)seed, w.rows, w.cols, bits, w.group, asym, w.input.mode, m, p.M, r, got, want);
         exit(1);
       }
     }
-  free((void *)w.strips), free(bias), free(dense), free(have), free(before), free(p.x), free(p.y), free(p.room);
+  free((void *)w.strips), free(bias), free(code), free(scale), free(have), free(before), free(p.x), free(p.y), free(p.room);
 }
 
 int main(void) {
