@@ -14,6 +14,7 @@ import (
 
 	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/pkg/calib"
+	"github.com/qakd/qakd/pkg/distill"
 	"github.com/qakd/qakd/pkg/eval"
 	"github.com/qakd/qakd/pkg/experiment"
 	"github.com/qakd/qakd/pkg/qat"
@@ -119,13 +120,16 @@ type scores struct {
 	Methods  map[string]score `json:"methods"`
 }
 
-// settings are what scores depend on, of all that an experiment has.
+// settings are what scores depend on: of all that an experiment has, and of what it names.
 type settings struct {
-	Seed    int64         `json:"seed"`
-	Teacher stage.Teacher `json:"teacher"`
-	Quant   qat.Config    `json:"quant"`
-	Calib   calib.Config  `json:"calib"`
-	Eval    eval.Config   `json:"eval"`
+	Seed     int64           `json:"seed"`
+	DType    string          `json:"dtype"`
+	Teacher  stage.Teacher   `json:"teacher"`
+	Quant    qat.Config      `json:"quant"`
+	Calib    calib.Config    `json:"calib"`
+	Layouts  distill.Layouts `json:"layouts"`
+	Eval     eval.Config     `json:"eval"`
+	Identity stage.Identity  `json:"identity"`
 }
 
 // measure gives the scores of a cell's methods: those that its folder has, and of the others what comparing them finds. What
@@ -135,7 +139,11 @@ func (o options) measure(ctx context.Context, c cell, dir string) (_ map[string]
 	if err != nil {
 		return nil, err
 	}
-	known := scores{settings{e.Seed, e.Teacher, e.Quant, e.Calib, e.Eval}, map[string]score{}}
+	identity, err := e.Identify()
+	if err != nil {
+		return nil, err
+	}
+	known := scores{settings{e.Seed, e.DType, e.Teacher, e.Quant, e.Calib, e.Distill.Layouts, e.Eval, identity}, map[string]score{}}
 	if err := known.read(dir); err != nil {
 		return nil, err
 	}
@@ -181,7 +189,7 @@ func (s *scores) read(dir string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if !reflect.DeepEqual(have.Settings, s.Settings) {
-		return fmt.Errorf("%s has the scores of other settings: -run names another folder", path)
+		return fmt.Errorf("%s has the scores of other settings, of another teacher or of other data: -run names another folder", path)
 	}
 	s.Methods = have.Methods
 	return nil

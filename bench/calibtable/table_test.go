@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -215,6 +217,21 @@ func TestCellsAreKept(t *testing.T) {
 	o.Evaluation = 3
 	if _, err := o.measure(context.Background(), c, dir); err == nil || !strings.Contains(err.Error(), "scores of other settings") {
 		t.Errorf("error %v of other settings", err)
+	}
+	o.Evaluation = 2
+	path := filepath.Join(dir, scoresFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{"model", "calibration", "evaluation", "dtype"} {
+		of := regexp.MustCompile(`"` + field + `": "[0-9a-z]+"`)
+		if other := of.ReplaceAll(text, []byte(`"`+field+`": "another"`)); bytes.Equal(other, text) || os.WriteFile(path, other, 0o600) != nil {
+			t.Fatalf("no %s in %s", field, text)
+		}
+		if _, err := o.measure(over, c, dir); err == nil || !strings.Contains(err.Error(), "scores of other settings") {
+			t.Errorf("error %v of another %s", err, field)
+		}
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || slices.Contains(left, filepath.Join(dir, "student")) {
 		t.Errorf("left: %v (%v)", left, err)

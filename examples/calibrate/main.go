@@ -22,15 +22,18 @@ import (
 	"strings"
 
 	"github.com/qakd/qakd/pkg/calib"
+	"github.com/qakd/qakd/pkg/experiment"
 	"github.com/qakd/qakd/pkg/report"
 	"github.com/qakd/qakd/pkg/stage"
 )
 
-func main() {
+func main() { os.Exit(program().Main()) }
+
+func program() stage.Program {
 	var methods string
 	var damages bool
 	var budget int64
-	os.Exit(stage.Program{
+	return stage.Program{
 		Name: "calibrate", Products: []string{stage.ResultFile, stage.CalibratedDir, stage.CompareFile}, Output: stage.ResultFile,
 		Flags: func(fs *flag.FlagSet) {
 			fs.BoolVar(&damages, "sensitivity", false, "measure what quantizing each layer alone does")
@@ -39,6 +42,12 @@ func main() {
 				return err
 			})
 			fs.StringVar(&methods, "compare", "", "compare `methods`, of "+strings.Join(calib.Presets(), ",")+"; an observer of static inputs may follow, as in gptq/mse")
+		},
+		Check: func() error {
+			if methods != "" && (budget > 0 || damages) {
+				return experiment.Usagef("-compare with -budget or -sensitivity: want one of them, in runs of their own")
+			}
+			return nil
 		},
 		Work: func(ctx context.Context, r *stage.Run) (any, []*report.Table, error) {
 			if budget > 0 || damages {
@@ -63,7 +72,7 @@ func main() {
 			table := &report.Table{Title: "calibration, the most damaged layers first", Columns: calib.Columns(), Rows: res.Report.Table()}
 			return res.Report, []*report.Table{table}, nil
 		},
-	}.Main())
+	}
 }
 
 // mixed measures damages, and plans where there is a budget.

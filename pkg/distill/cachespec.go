@@ -17,7 +17,7 @@ import (
 // cacheSpec is everything, beside the rows that are read, that decides what an entry of a cache holds.
 type cacheSpec struct {
 	Format      int     `json:"format"`        // 1
-	Teacher     string  `json:"teacher"`       // identity of its weights
+	Teacher     string  `json:"teacher"`       // identity of its weights and configuration
 	DType       string  `json:"dtype"`         // that it computed in
 	Keep        Keep    `json:"keep"`          //
 	Top         int64   `json:"top"`           // classes per row of code 0; of the other codes at most a codebook. 0: exact

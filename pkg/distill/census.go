@@ -92,6 +92,22 @@ func (m *Mix) Census(epoch, n int) ([]Share, error) {
 	return shares(count), nil
 }
 
+// Undrawn are the layouts with a weight that a census has not met.
+func (m *Mix) Undrawn(census []Share) (out []Layout) {
+	for _, v := range m.layouts.voices() {
+		for _, t := range m.layouts.texts() {
+			for _, l := range m.layouts.languages() {
+				layout := Layout{v.value, t.value, l.value}
+				has := func(s Share) bool { return s.Layout == layout }
+				if v.weight > 0 && t.weight > 0 && l.weight > 0 && !slices.ContainsFunc(census, has) {
+					out = append(out, layout)
+				}
+			}
+		}
+	}
+	return out
+}
+
 func shares(count map[Layout]int) []Share {
 	var out []Share
 	for _, l := range slices.SortedFunc(maps.Keys(count), func(a, b Layout) int { return cmp.Compare(a.String(), b.String()) }) {

@@ -8,6 +8,8 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/qakd/qakd/internal/fsx"
 	"github.com/qakd/qakd/pkg/nn"
@@ -178,11 +180,18 @@ func (w *Walk) Inputs(ctx context.Context, i int) (*Tensors, error) {
 }
 
 // Clear removes all tensors and the named files of all parts; what else the folder holds stays.
-func (w *Walk) Clear(names ...string) error {
+func (w *Walk) Clear(names ...string) error { return Clear(w.Dir, names...) }
+
+// Clear is [Walk.Clear] of a folder that may be gone, without a walk through it.
+func Clear(dir string, names ...string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("layerwise: %w", err)
+	}
 	var errs []error
-	for i := range w.Parts {
-		for _, name := range append(names, inputsName) {
-			errs = append(errs, os.RemoveAll(w.Path(i, name)))
+	for _, e := range entries {
+		if _, name, _ := strings.Cut(e.Name(), "."); name == inputsName || slices.Contains(names, name) {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
 		}
 	}
 	return errors.Join(errs...)

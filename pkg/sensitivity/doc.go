@@ -14,8 +14,9 @@
 // does. A layer's 16 bits are the float layer with float inputs, whose damage is 0.
 //
 // The teacher runs once, for the statistics and for what a distill.Probe remembers. One layer at a time is swapped into a
-// second tree over the same parameters, and out again; where it belongs to the code predictor, only that runs. Scales that move
-// between layers (calib.Config.Fold) belong to no single one and are left out.
+// second tree over the same parameters, and out again; where it belongs to the code predictor, only that runs. Where the
+// calibration rotates the model, layers are rounded in the rotated one. Scales that move between layers (calib.Config.Fold)
+// belong to no single one and are left out: a plan is of the damages without them, also where the run that follows it folds.
 //
 // # Allocation
 //

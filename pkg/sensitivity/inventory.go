@@ -3,6 +3,7 @@ package sensitivity
 import (
 	"fmt"
 
+	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/ckpt"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/qat"
@@ -98,6 +99,21 @@ func NewInventory(m nn.Module, source string, base qat.Config, cfg Config) (*Inv
 		v.Fixed += n
 	}
 	return v, nil
+}
+
+// Suits tells which layer, in which of its forms, cfg cannot round.
+func (v *Inventory) Suits(cfg calib.Config) error {
+	for _, p := range v.Parts {
+		for _, f := range p.Forms {
+			if p.Table || f.Float() {
+				continue
+			}
+			if err := cfg.Suits(f.Plan.Weight); err != nil {
+				return fmt.Errorf("sensitivity: %s: %w", p.Path, err)
+			}
+		}
+	}
+	return nil
 }
 
 // add lists the forms of a part and takes its weight out of what is left in float. size is that of the whole float file.

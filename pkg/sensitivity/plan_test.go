@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/experiment"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/quant"
@@ -162,12 +163,15 @@ func TestAllocate(t *testing.T) {
 
 func TestConfigViolations(t *testing.T) {
 	for want, change := range map[string]func(*Config){
-		"bits is [4 5]":                 func(c *Config) { c.Bits = []int{4, 5} },
-		"groups is empty":               func(c *Config) { c.Groups = nil },
-		"table_bits is [8 8]":           func(c *Config) { c.TableBits = []int{8, 8} },
-		"table_groups is [16]":          func(c *Config) { c.TableGroups = []int64{16} },
-		`method is "none", want one of`: func(c *Config) { c.Method = "none" },
-		"utterances is 0":               func(c *Config) { c.Utterances = 0 },
+		"bits is [4 5]":                          func(c *Config) { c.Bits = []int{4, 5} },
+		"groups is empty":                        func(c *Config) { c.Groups = nil },
+		"table_bits is [8 8]":                    func(c *Config) { c.TableBits = []int{8, 8} },
+		"table_groups is [16]":                   func(c *Config) { c.TableGroups = []int64{16} },
+		`method is "none", want one that`:        func(c *Config) { c.Method = "none" },
+		`method is "awq", want one that`:         func(c *Config) { c.Method = "awq" },
+		`method is "smoothquant-gptq", want one`: func(c *Config) { c.Method = "smoothquant-gptq" },
+		`without folds and rotations (autoround, clip, gptq, hqq, hqq-imatrix, imatrix, mse, rtn, rtn-absmax, rtn-full)`: func(c *Config) { c.Method = "rotate-gptq" },
+		"utterances is 0": func(c *Config) { c.Utterances = 0 },
 	} {
 		c := DefaultConfig()
 		change(&c)
@@ -177,5 +181,19 @@ func TestConfigViolations(t *testing.T) {
 	}
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Layers are rounded by the method in the model that the calibration makes: rotated if it rotates, and without folds.
+func TestRounding(t *testing.T) {
+	cfg := calib.DefaultConfig()
+	cfg.Rotation, cfg.Fold, cfg.WeightMethod = calib.RotateHadamard, calib.FoldAWQ, calib.RoundGPTQ
+	for method, want := range map[string]calib.WeightMethod{"": calib.RoundGPTQ, "rtn": calib.AbsMaxHalf} {
+		c := DefaultConfig()
+		c.Method = method
+		got, err := c.Rounding(cfg)
+		if err != nil || got.Rotation != calib.RotateHadamard || got.Fold != calib.FoldNone || got.WeightMethod != want {
+			t.Errorf("method %q: rotation %s, fold %s, weight method %s (%v)", method, got.Rotation, got.Fold, got.WeightMethod, err)
+		}
 	}
 }

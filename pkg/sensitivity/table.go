@@ -12,7 +12,7 @@ const format = 1
 
 // Origin is what measured damages depend on.
 type Origin struct {
-	Model       string `json:"model"`       // hash of the teacher's weights
+	Model       string `json:"model"`       // hash of the teacher's weights and configuration
 	Calibration string `json:"calibration"` // hash of the data of the statistics
 	Selection   string `json:"selection"`   // hash of the data that the damage is measured on
 	Settings    string `json:"settings"`    // of rounding and measuring

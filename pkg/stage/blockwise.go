@@ -33,7 +33,7 @@ func (r *Run) Blockwise(ctx context.Context) error {
 	}
 	if r.has(BlockwiseDir) {
 		r.logf("blockwise: %s is there", r.path(BlockwiseDir))
-		return nil
+		return os.RemoveAll(r.path(blocksDir)) // of a run that was killed before it came to that
 	}
 	if !r.has(CalibratedDir) {
 		return fmt.Errorf("%s is not there: run the calibrate stage first", r.path(CalibratedDir))

@@ -10,6 +10,7 @@ import (
 	"github.com/qakd/qakd/pkg/calib"
 	"github.com/qakd/qakd/pkg/data"
 	"github.com/qakd/qakd/pkg/demo"
+	"github.com/qakd/qakd/pkg/layerwise"
 	"github.com/qakd/qakd/pkg/qat"
 	"github.com/qakd/qakd/pkg/talker"
 )
@@ -31,12 +32,11 @@ func (r *Run) Calibrate(ctx context.Context) (*calib.Result, error) {
 	var res *calib.Result
 	if r.has(ResultFile) {
 		r.logf("calibrate: %s is there", r.path(ResultFile))
-		res, err = calib.Load(r.path(ResultFile), from)
+		if res, err = calib.Load(r.path(ResultFile), from); err == nil { // of a run that was killed before it came to that
+			err = layerwise.Clear(r.path(calibrationDir(res.Config)), partResult)
+		}
 	} else {
 		res, err = r.fit(ctx, us, from)
-		if err == nil {
-			err = res.Save(r.path(ResultFile), from)
-		}
 	}
 	if err != nil || r.has(CalibratedDir) {
 		return res, err
@@ -64,7 +64,8 @@ func (r *Run) suits(cfg calib.Config) error {
 	return nil
 }
 
-// fit derives scales from statistics of the teacher's inputs.
+// fit derives scales from statistics of the teacher's inputs, and writes them to <run>/calibration.safetensors. Results of
+// parts are there until the whole is.
 func (r *Run) fit(ctx context.Context, us []data.Utterance, from calib.Origin) (*calib.Result, error) {
 	if err := r.suits(r.Experiment.Calib); err != nil {
 		return nil, err
@@ -75,6 +76,9 @@ func (r *Run) fit(ctx context.Context, us []data.Utterance, from calib.Origin) (
 	}
 	defer w.close()
 	res, _, err := w.fit(ctx, r.Experiment.Calib, true)
+	if err == nil {
+		err = res.Save(r.path(ResultFile), from)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +132,7 @@ func apply(m *talker.Model, res *calib.Result) error {
 	return qat.SetInputScales(m, res.Inputs)
 }
 
-// origin hashes the teacher's weights and the calibration data.
+// origin hashes the teacher (teacherID) and the calibration data.
 func (r *Run) origin(us []data.Utterance) (calib.Origin, error) {
 	model, err := r.teacherID()
 	if err != nil {

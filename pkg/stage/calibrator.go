@@ -39,9 +39,6 @@ type calibrator struct {
 
 // calibrator goes through us, made from the origin. seen is the configuration that needs most to be known.
 func (r *Run) calibrator(us []data.Utterance, from calib.Origin, seen calib.Config) (*calibrator, error) {
-	if len(us) < seen.Utterances {
-		return nil, fmt.Errorf("calib.utterances is %d, but the calibration data have %d", seen.Utterances, len(us))
-	}
 	plan, err := qat.NewPlan(r.Teacher, r.Experiment.Quant)
 	if err != nil {
 		return nil, err
@@ -50,16 +47,19 @@ func (r *Run) calibrator(us []data.Utterance, from calib.Origin, seen calib.Conf
 	if err != nil {
 		return nil, err
 	}
+	if err := r.tellLayouts(); err != nil {
+		return nil, err
+	}
 	c := &calibrator{run: r, m: r.Teacher, plan: plan, from: from, seen: seen}
-	dir, turn := CalibrationDir, ""
+	turn := ""
 	if rotates(seen) {
 		if c.m, err = r.turned(seen); err != nil {
 			return nil, err
 		}
-		dir, turn = RotatedDir, "rotation "+seen.Turn()+"\n"
+		turn = "rotation " + seen.Turn() + "\n"
 	}
 	identity := fmt.Sprintf("model %s\ndata %s\ndtype %v\nbatch %d\n", from.Model, from.Data, nn.DTypeName(c.m.DType), r.Experiment.Eval.Batch) + turn
-	if c.walk, err = layerwise.Open(r.path(dir), identity, c.m, batches); err != nil {
+	if c.walk, err = layerwise.Open(r.path(calibrationDir(seen)), identity, c.m, batches); err != nil {
 		c.close()
 		return nil, err
 	}

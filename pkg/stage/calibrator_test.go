@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -130,7 +131,7 @@ func TestStreamedCalibrationGoesOn(t *testing.T) {
 	want, err := streamed(r, context.Background())
 	check(t, err)
 	log := r.Log.(*bytes.Buffer)
-	lines := strings.Count(log.String(), "calibrate: ")
+	lines := strings.Count(log.String(), "statistics")
 	r = begin(t)
 	log = r.Log.(*bytes.Buffer)
 	var got []byte
@@ -159,10 +160,66 @@ func TestStreamedCalibrationRefuses(t *testing.T) {
 			t.Errorf("%v: error %v, want it to name a layer and say %q", sets, err, want)
 		}
 	}
-	r := begin(t)
+}
+
+// Results of parts are there until the whole is: a run that cannot write it, or is killed before it has removed them, loses
+// nothing and leaves nothing.
+func TestStreamedCalibrationEnds(t *testing.T) {
+	r := begin(t, `quant.include=["talker.codec_head", "talker.code_predictor.lm_head.*"]`)
+	if _, err := r.Student(); err != nil {
+		t.Fatal(err)
+	}
 	us, err := r.utterances(demo.Calibration)
 	check(t, err)
-	if _, err := r.fit(context.Background(), us[:5], calib.Origin{}); err == nil || !strings.Contains(err.Error(), "calib.utterances is 6, but the calibration data have 5") {
-		t.Errorf("error of too few utterances: %v", err)
+	from, err := r.origin(us)
+	check(t, err)
+	parts := func() int {
+		left, err := filepath.Glob(filepath.Join(r.path(CalibrationDir), "*."+partResult))
+		check(t, err)
+		return len(left)
+	}
+	check(t, os.MkdirAll(filepath.Join(r.path(ResultFile), "in the way"), 0o755))
+	if _, err := r.fit(context.Background(), us, from); err == nil {
+		t.Fatal("a result was written over a folder")
+	}
+	if parts() == 0 {
+		t.Error("the results of the parts are gone before the whole is there")
+	}
+	check(t, os.RemoveAll(r.path(ResultFile)))
+	w, err := r.calibrator(us, from, r.Experiment.Calib)
+	check(t, err)
+	res, _, err := w.fit(context.Background(), r.Experiment.Calib, true)
+	check(t, err)
+	check(t, res.Save(r.path(ResultFile), from)) // and the run is killed
+	if _, err := r.Calibrate(context.Background()); err != nil || parts() != 0 {
+		t.Errorf("%d results of parts are left beside the whole (%v)", parts(), err)
+	}
+}
+
+// Another rope_theta is another teacher: nothing that was found out about the one is the other's.
+func TestTeacherIDKnowsTheConfiguration(t *testing.T) {
+	r := begin(t)
+	want, err := r.teacherID()
+	check(t, err)
+	dir := t.TempDir()
+	check(t, os.CopyFS(dir, os.DirFS(r.source)))
+	of := func() string {
+		id, err := (&Run{source: dir}).teacherID()
+		check(t, err)
+		return id
+	}
+	if of() != want {
+		t.Error("a copy is another teacher")
+	}
+	path := filepath.Join(dir, "config.json")
+	text, err := os.ReadFile(path)
+	check(t, err)
+	changed := regexp.MustCompile(`"rope_theta": *[0-9.]+`).ReplaceAll(text, []byte(`"rope_theta": 12345`))
+	if bytes.Equal(changed, text) {
+		t.Fatal("config.json has no rope_theta")
+	}
+	check(t, os.WriteFile(path, changed, 0o644))
+	if of() == want {
+		t.Error("with another rope_theta it is the same teacher")
 	}
 }

@@ -53,8 +53,8 @@ func (d Data) validate(model string) error {
 	return errors.Join(errs...)
 }
 
-// readData reads the files of all splits and checks every utterance in every layout that it can be drawn in: a bad line
-// or a missing file is an error now, not after hours of training.
+// readData reads the files of all splits and checks every utterance in every layout that it can be drawn in: a bad line,
+// a missing file or one with too few utterances is an error now, not after hours of training.
 func (r *Run) readData() error {
 	lists, err := r.Experiment.lists(r.source)
 	if err != nil {
@@ -65,6 +65,9 @@ func (r *Run) readData() error {
 		m, err := r.mix(split)
 		if err == nil {
 			err = m.Check()
+		}
+		if err == nil {
+			err = r.Experiment.suffices(split, m.Len())
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.Experiment.Data.files()[split], err)
@@ -90,19 +93,28 @@ func (e Experiment) lists(source string) (map[demo.Split]data.List, error) {
 	return lists, nil
 }
 
-// size is the number of utterances of a split that an experiment uses; 0: all of a file.
-func (e Experiment) size(split demo.Split) int {
+// size is the number of utterances of a split that an experiment uses, and the key that says so; 0: all of a file.
+func (e Experiment) size(split demo.Split) (n int, key string) {
 	switch {
 	case split == demo.Calibration:
-		return e.Calib.Utterances
+		return e.Calib.Utterances, "calib.utterances"
 	case split == demo.Selection:
-		return e.Data.SelectionSize
+		return e.Data.SelectionSize, "data.selection_size"
 	case split == demo.Evaluation:
-		return e.Eval.Utterances
+		return e.Eval.Utterances, "eval.utterances"
 	case e.Model == "":
-		return e.Data.DemoDistillation
+		return e.Data.DemoDistillation, "data.demo_distillation"
 	}
-	return 0
+	return 0, ""
+}
+
+// suffices wants as many utterances of a split as the experiment uses, of the have that there are: what is measured is to be
+// what was asked for.
+func (e Experiment) suffices(split demo.Split, have int) error {
+	if want, key := e.size(split); have < want {
+		return fmt.Errorf("%s is %d, but there are %d utterances: add some, or lower %[1]s to %[3]d", key, want, have)
+	}
+	return nil
 }
 
 // mix is a split in the layouts that the experiment weighs: a whole file, or the utterances of the demo that are used.
@@ -113,7 +125,8 @@ func (r *Run) mix(split demo.Split) (*distill.Mix, error) {
 	var set data.Set = r.lists[split]
 	if e.Model == "" {
 		var err error
-		if set, err = demo.New().Set(split, uint64(e.Seed), e.size(split)); err != nil {
+		size, _ := e.size(split)
+		if set, err = demo.New().Set(split, uint64(e.Seed), size); err != nil {
 			return nil, err
 		}
 	}
@@ -124,10 +137,10 @@ func (r *Run) mix(split demo.Split) (*distill.Mix, error) {
 	return distill.NewMix(set, r.Teacher.Config, e.Distill.Layouts, seed)
 }
 
-// used is how many utterances of a split are used.
+// used is how many utterances of a split are used; readData has seen that they are there.
 func (r *Run) used(m *distill.Mix, split demo.Split) int {
-	if size := r.Experiment.size(split); size > 0 {
-		return min(m.Len(), size)
+	if size, _ := r.Experiment.size(split); size > 0 {
+		return size
 	}
 	return m.Len()
 }

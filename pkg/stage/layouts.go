@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/qakd/qakd/pkg/demo"
 	"github.com/qakd/qakd/pkg/report"
@@ -60,6 +61,32 @@ func (r *Run) mixes() (out []Mixed, err error) {
 		out = append(out, mixed)
 	}
 	return out, nil
+}
+
+// tellLayouts logs which layouts the calibration utterances are in, and which weighted ones none of them is in: what
+// statistics know nothing of, the student may do badly.
+func (r *Run) tellLayouts() error {
+	m, err := r.mix(demo.Calibration)
+	if err != nil {
+		return err
+	}
+	n := r.used(m, demo.Calibration)
+	census, err := m.Census(0, n)
+	if err != nil {
+		return err
+	}
+	var drawn, undrawn []string
+	for _, s := range census {
+		drawn = append(drawn, fmt.Sprintf("%d %v", s.Utterances, s.Layout))
+	}
+	for _, l := range m.Undrawn(census) {
+		undrawn = append(undrawn, l.String())
+	}
+	r.logf("calibrate: layouts of the %d utterances: %s", n, strings.Join(drawn, "; "))
+	if len(undrawn) > 0 {
+		r.logf("calibrate: warning: none of them has a layout that distill.layouts weighs: %s; raise calib.utterances", strings.Join(undrawn, "; "))
+	}
+	return nil
 }
 
 // MixTable lists how many utterances have which layout.

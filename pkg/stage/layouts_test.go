@@ -111,6 +111,43 @@ func TestPipelineOfClones(t *testing.T) {
 	}
 }
 
+// Before it calibrates, a run says in which layouts the utterances are, and which weighted ones it will know nothing of. Which
+// those are depends on the IDs, and so on the file's name: together they are all that there are.
+func TestCalibrationTellsLayouts(t *testing.T) {
+	for _, c := range []struct {
+		utterances string
+		weights    []string
+		layouts    int
+	}{{"2", everyClone, 8}, {"8", []string{"distill.layouts.xvector=1"}, 1}} {
+		r, err := open(t, t.TempDir(), false, slices.Concat(cloned(t, nil), c.weights, []string{
+			"calib.utterances=" + c.utterances, "calib.min_tokens=1", `quant.include=["talker.codec_head"]`,
+		}))
+		must(t, err)
+		_, err = r.Student()
+		must(t, err)
+		_, err = r.Calibrate(context.Background())
+		must(t, err)
+		log := r.Log.(*bytes.Buffer).String()
+		_, after, told := strings.Cut(log, "calibrate: layouts of the "+c.utterances+" utterances: ")
+		drawn, after, _ := strings.Cut(after, "\n")
+		_, undrawn, warned := strings.Cut(after, "warning: none of them has a layout that distill.layouts weighs: ")
+		undrawn, _, _ = strings.Cut(undrawn, "; raise calib.utterances\n")
+		named := map[string]bool{}
+		for _, l := range strings.Split(drawn, "; ") {
+			_, l, _ = strings.Cut(l, " ")
+			named[l] = true
+		}
+		if warned {
+			for _, l := range strings.Split(undrawn, "; ") {
+				named[l] = true
+			}
+		}
+		if !told || warned != (c.layouts > 1) || len(named) != c.layouts {
+			t.Errorf("%s utterances: %d layouts are named, want %d:\n%s", c.utterances, len(named), c.layouts, log)
+		}
+	}
+}
+
 // Rows that no weighted layout can take, and weights that no row can serve, are errors before the first stage, with the file
 // and the way out.
 func TestLayoutsAreCheckedFirst(t *testing.T) {

@@ -29,6 +29,7 @@ type Program struct {
 	Again    bool                   // works on what is there and may be repeated: no folder is occupied for it
 	Output   string                 // the entry that -out copies, unless the work gives the run another
 	Flags    func(fs *flag.FlagSet) // adds flags of its own; or nil
+	Check    func() error           // of what they say, before anything is read; or nil
 	// Work runs stages. Its result goes to stdout as JSON with -json, else its tables do.
 	Work func(ctx context.Context, r *Run) (result any, tables []*report.Table, err error)
 }
@@ -46,6 +47,11 @@ func (p Program) Main() int {
 
 func (p Program) run(ctx context.Context, f experiment.Flags) (err error) {
 	began := time.Now()
+	if p.Check != nil {
+		if err := p.Check(); err != nil {
+			return err
+		}
+	}
 	e, resolved, err := Resolve(f)
 	if err != nil {
 		return err

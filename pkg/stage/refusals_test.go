@@ -24,7 +24,7 @@ func files(t *testing.T) (dir string, sets []string) {
 	must(t, err)
 	sets = append(slices.Clone(small), "model="+source)
 	for _, split := range []demo.Split{demo.Calibration, demo.Distillation, demo.Selection, demo.Evaluation} {
-		set, err := demo.New().Set(split, 1, 3)
+		set, err := demo.New().Set(split, 1, 8)
 		must(t, err)
 		path := filepath.Join(dir, split.String()+".jsonl")
 		f, err := os.Create(path)
@@ -72,6 +72,18 @@ func TestDataIsCheckedFirst(t *testing.T) {
 		_, err = open(t, t.TempDir(), false, append(sets, "data.evaluation="+path))
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("a bad %s gives %v, want it to name the file and %q", c.key, err, c.want)
+		}
+	}
+}
+
+// A file with fewer utterances than the experiment asks for is an error before the first stage, that says what to do.
+func TestTooFewUtterances(t *testing.T) {
+	dir, sets := files(t)
+	for key, file := range map[string]string{"calib.utterances": "calibration", "data.selection_size": "selection", "eval.utterances": "evaluation"} {
+		_, err := open(t, t.TempDir(), false, append(slices.Clone(sets), key+"=9"))
+		want := fmt.Sprintf("%s: %s is 9, but there are 8 utterances: add some, or lower %[2]s to 8", filepath.Join(dir, file+".jsonl"), key)
+		if err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
 		}
 	}
 }

@@ -11,6 +11,14 @@ const RotatedDir = CalibrationDir + "-rotated"
 
 func rotates(cfg calib.Config) bool { return cfg.Rotation == calib.RotateHadamard }
 
+// calibrationDir is the folder of a calibration by cfg.
+func calibrationDir(cfg calib.Config) string {
+	if rotates(cfg) {
+		return RotatedDir
+	}
+	return CalibrationDir
+}
+
 // turned is the rotated copy of the teacher that cfg calibrates.
 func (r *Run) turned(cfg calib.Config) (*talker.Model, error) {
 	dtype, err := r.Experiment.TeacherType()

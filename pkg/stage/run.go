@@ -48,7 +48,7 @@ type Run struct {
 
 	source string // the teacher's folder
 	device gotch.Device
-	// identity is the hash of the teacher's weights, "" until somebody asks.
+	// identity is the hash of the teacher's weights and configuration, "" until somebody asks.
 	identity string
 	// dismissed: of the teacher, only the heads are in memory.
 	dismissed bool

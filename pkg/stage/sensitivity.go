@@ -1,9 +1,11 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/qakd/qakd/internal/fsx"
@@ -69,6 +71,9 @@ func (r *Run) sensitivity(ctx context.Context, budget int64) (*Sensitivity, erro
 		return nil, err
 	}
 	rounding, err := e.Sensitivity.Rounding(e.Calib)
+	if err == nil {
+		err = inventory.Suits(rounding)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +85,14 @@ func (r *Run) sensitivity(ctx context.Context, budget int64) (*Sensitivity, erro
 	if err != nil {
 		return nil, err
 	}
-	held = held[:min(len(held), e.Sensitivity.Utterances)]
+	if n := e.Sensitivity.Utterances; len(held) < n {
+		return nil, fmt.Errorf("sensitivity.utterances is %d, but data.selection_size takes %d of %s: raise that to %[1]d, or lower sensitivity.utterances",
+			n, len(held), cmp.Or(e.Data.Selection, "the demo's language"))
+	}
+	held = held[:e.Sensitivity.Utterances]
+	if fold := e.Calib.Fold; fold != calib.FoldNone {
+		r.logf("sensitivity: calib.fold is %s, but damages are of layers without folds, whose scales belong to no single layer; runs of the plan fold", fold)
+	}
 	seen, err := r.origin(us)
 	if err != nil {
 		return nil, err

@@ -79,7 +79,8 @@ func (r *Run) dismiss() {
 	tensor.Trim()
 }
 
-// teacherID is a hash of the files that hold the teacher's weights.
+// teacherID is a hash of what the teacher computes from: its weights, and config.json, whose rope_theta and rms_norm_eps decide
+// the function as they do.
 func (r *Run) teacherID() (string, error) {
 	if r.identity != "" {
 		return r.identity, nil
@@ -89,7 +90,7 @@ func (r *Run) teacherID() (string, error) {
 		return "", err
 	}
 	model := sha256.New()
-	for _, f := range head.Files {
+	for _, f := range append([]string{filepath.Join(r.source, "config.json")}, head.Files...) {
 		sum, err := fsx.SHA256(f)
 		if err != nil {
 			return "", err
