@@ -20,10 +20,14 @@ void int8_from_words(const nat_int8 *w, int bits, uint8_t *strips, const uint32_
           const int16_t z = (int16_t)(zero[at] - half);
           memcpy(p + 64 + 2 * i, &z, sizeof z);
         }
+        const int col = g * w->group;
+        const uint32_t *from = word + r * words + (size_t)(col / per);
+        int shift = col % per * bits;
+        uint8_t *to = p + head + 2 * i;
         for (int k = 0; k < w->group; k++) {
-          const int col = g * w->group + k;
-          const uint32_t u = word[r * words + (size_t)(col / per)] >> (col % per * bits) & mask;
-          p[head + (size_t)(k / 2) * INT8_LINE + (size_t)(2 * i + k % 2)] = (uint8_t)((int)u - less);
+          to[k % 2] = (uint8_t)((int)(*from >> shift & mask) - less);
+          if (k % 2) to += INT8_LINE;
+          if ((shift += bits) == 32) shift = 0, from++;
         }
       }
     }

@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/qakd/qakd/internal/native"
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/quant"
 )
 
@@ -61,8 +62,17 @@ func FromWords(w *quant.Packed) (*Matrix, error) {
 	if rows == 1 {
 		each = 0
 	}
-	C.int8_from_words(&m.c, C.int(w.Scheme.Bits), m.c.strips, (*C.uint32_t)(unsafe.Pointer(unsafe.SliceData(w.Words))),
-		(*C.float)(unsafe.SliceData(w.Params.Scale)), (*C.int32_t)(unsafe.SliceData(w.Params.ZeroPoint)), each, 0, C.int(C.int8_strips(&m.c)))
+	words, scale, zero := (*C.uint32_t)(unsafe.Pointer(unsafe.SliceData(w.Words))), (*C.float)(unsafe.SliceData(w.Params.Scale)), (*C.int32_t)(unsafe.SliceData(w.Params.ZeroPoint))
+	const piece = 16
+	strips := int(C.int8_strips(&m.c))
+	err = tensor.Each((strips+piece-1)/piece, func(i int) error {
+		C.int8_from_words(&m.c, C.int(w.Scheme.Bits), m.c.strips, words, scale, zero, each, C.int(piece*i), C.int(min(piece*(i+1), strips)))
+		return nil
+	})
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
 	return m, nil
 }
 

@@ -249,20 +249,21 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
-// Tokens of zeros, of subnormals, of ties, and products with groups of zeros.
+// Tokens of zeros, of subnormals, of scales near the smallest, of ties, and products with groups of zeros.
 func TestZerosAndTies(t *testing.T) {
 	const k = 66
 	r := rand.New(rand.NewPCG(5, 5))
 	for _, code := range []func() int32{nil, func() int32 { return 0 }} {
 		w := newWeight(t, r, 19, k, quant.WeightScheme{Bits: 8, Symmetric: true, Granularity: quant.PerGroup, GroupSize: 33}, code)
 		x := append(make([]float32, k), gaussian(r, k, 1e-40)...)
+		x = append(x, gaussian(r, k, 1e-36)...)
 		for i := range k {
 			x = append(x, float32(i-30)/128)
 		}
 		for _, kernels := range Kernels() {
 			for _, in := range inputs {
 				if in.a.Mode == quant.ActivationNone {
-					w.check(t, kernels, 1, in, x[2*k:], nil, 1e-6)
+					w.check(t, kernels, 1, in, x[3*k:], nil, 1e-6)
 					continue
 				}
 				w.check(t, kernels, 1, in, x, nil, 1e-6)
