@@ -31,10 +31,10 @@ type options struct {
 
 // job is one row.
 type job struct {
-	method    string
-	out, in   int64
-	rows      int64   // of the input
-	goal      float64 // how many times faster, at no more loss
+	method  string
+	out, in int64
+	rows    int64   // of the input
+	goal    float64 // how many times faster, at no more loss
 }
 
 var jobs = []job{
