@@ -64,7 +64,7 @@ bench-calib: setup bench/.venv/ready ## calibration methods beside forms of them
 	go run ./bench/calib -python bench/.venv/bin/python $(ARGS)
 
 .PHONY: table-calib
-table-calib: setup ## calibration methods on the demo teacher and its outlier twin, three seeds, half an hour of one core: README's table (ARGS: flags of bench/calibtable)
+table-calib: setup ## calibration methods on the demo teacher and its outlier twin, three seeds, 20 minutes of one core: README's table (ARGS: flags of bench/calibtable)
 	go run ./bench/calibtable $(ARGS)
 
 bench-int4: setup bench/.venv/int4 $(foreach s,1.7b 0.6b,models/synth-$(s)-voice models/synth-$(s)-voice-int4 models/synth-$(s)-voice.q4full.tmod) ## packed INT4 weights beside five rivals: an hour, 20 GB of packages and models (ARGS: flags of bench/int4)
