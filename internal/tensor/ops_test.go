@@ -202,3 +202,59 @@ func TestLargeLinear(t *testing.T) {
 		}
 	}
 }
+
+// Linear of bfloat16 numbers, with and without a bias: values and gradients are those of float32, rounded.
+func TestBFloat16Linear(t *testing.T) {
+	const m, n, k = 24, 40, 56
+	for _, biased := range []bool{false, true} {
+		results := map[gotch.DType][][]float32{}
+		for _, dtype := range []gotch.DType{gotch.BFloat16, gotch.Float} {
+			if err := Seed(4); err != nil {
+				t.Fatal(err)
+			}
+			err := Run(func(s *Scope) error {
+				draw := func(shape ...int64) *ts.Tensor { return s.To(s.To(s.Randn(shape...), gotch.BFloat16), dtype) }
+				in := []*ts.Tensor{draw(2, m/2, k), draw(n, k), draw(n)}
+				weight := draw(2, m/2, n)
+				for _, p := range in {
+					if err := RequireGrad(p, true); err != nil {
+						return err
+					}
+				}
+				bias := in[2]
+				if !biased {
+					bias, in = nil, in[:2]
+				}
+				y := s.Linear(in[0], in[1], bias)
+				if y.DType() != dtype {
+					t.Errorf("%v of %v", y.DType(), dtype)
+				}
+				if err := Backward(s.Sum(s.To(s.Mul(y, weight), gotch.Float))); err != nil {
+					return err
+				}
+				out := []*ts.Tensor{y}
+				for _, p := range in {
+					out = append(out, s.Gradient(p))
+				}
+				for _, v := range out {
+					f, err := Floats(s.To(v, gotch.Float))
+					if err != nil {
+						return err
+					}
+					results[dtype] = append(results[dtype], f)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for j, want := range results[gotch.Float] {
+			for i, v := range results[gotch.BFloat16][j] {
+				if d := math.Abs(float64(v - want[i])); d > math.Abs(float64(want[i]))/256+1e-4 {
+					t.Fatalf("biased %v: result %d [%d] is %v, of float32 %v", biased, j, i, v, want[i])
+				}
+			}
+		}
+	}
+}

@@ -47,7 +47,7 @@ func TestMemoryEstimate(t *testing.T) {
 	common := []string{"threads=1", "calib.utterances=8", "calib.min_tokens=8", "calib.grid_points=8", "data.selection_size=8", "train.steps=2"}
 	for name, sets := range map[string][]string{
 		"large batches": {"train.micro_batch=16", "train.tokens_per_step=100"},
-		"all that saves": {"train.micro_batch=16", "dtype=bfloat16", "quant.masters=bfloat16", "train.optim.weights=stochastic", "train.optim.state_bits=8",
+		"all that saves": {"train.micro_batch=16", "train.tokens_per_step=100", "dtype=bfloat16", "quant.masters=bfloat16", "train.optim.weights=stochastic", "train.optim.state_bits=8",
 			"train.gradient_checkpointing=true", "distill.chunk_rows=64", "distill.cache.keep=top", "distill.cache.check=1"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func TestCachedTeacher(t *testing.T) {
 		if d := math.Abs(exact[i]-alone[i]) / alone[i]; d > 1e-5 {
 			t.Errorf("step %d: loss %v from the exact cache, %v from the teacher", i+1, exact[i], alone[i])
 		}
-		if d := math.Abs(top[i]-want) / want; d > 0.1 || d == 0 {
+		if d := math.Abs(top[i]-want) / want; d > 0.15 || d == 0 {
 			t.Errorf("step %d: loss %v from a bf16 teacher's top classes, %v from the teacher", i+1, top[i], want)
 		}
 	}
