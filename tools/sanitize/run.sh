@@ -1,29 +1,29 @@
 #!/bin/sh
-# Our C under sanitizers: pkg/int4 and pkg/int8 with programs of their own under address, undefined-behaviour and thread sanitizers,
-# internal/native with its Go tests under the same. Nothing of libtorch is built.
+# Our C under sanitizers: pkg/int4, pkg/int8 and internal/native/lattice with programs of their own under address,
+# undefined-behaviour and thread sanitizers, internal/native with its Go tests under the same. Nothing of libtorch is built.
 set -eu
 cd "$(dirname "$0")/../.."
 CC=${CC:-gcc}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-# kernels PACKAGE KIND FLAGS: every kernel of pkg/PACKAGE, the emulated ones too.
+# kernels PACKAGE KIND FLAGS: every kernel of PACKAGE, the emulated ones too.
 kernels() {
-	package=$1 kind=$2 to=$tmp/$1-$2
+	package=$1 kind=$2 to=$tmp/$(basename $1)-$2
 	shift 2
 	mkdir "$to"
-	for f in pkg/$package/*.c pkg/$package/emulated/*.c internal/native/memory.c internal/native/pool.c internal/native/product.c internal/native/transform.c tools/sanitize/$package.c; do
+	for f in $package/*.c $package/emulated/*.c internal/native/memory.c internal/native/pool.c internal/native/product.c internal/native/transform.c tools/sanitize/$(basename $package).c; do
 		test -e "$f" || continue
-		include=pkg/$package
-		case $f in pkg/$package/emulated/*) include=pkg/$package/emulated/include ;; esac
+		include=$package
+		case $f in $package/emulated/*) include=$package/emulated/include ;; esac
 		echo "$f $to/$(echo "$f" | tr / _).o $include"
-	done | xargs -L 1 -P "$(nproc)" sh -c "$CC -c -O1 -g -Wall -Wno-psabi $* -I\$2 -Ipkg/$package -Iinternal/native \$0 -o \$1"
+	done | xargs -L 1 -P "$(nproc)" sh -c "$CC -c -O1 -g -Wall -Wno-psabi $* -I\$2 -I$package -Iinternal/native \$0 -o \$1"
 	$CC "$@" "$to"/*.o -lm -lpthread -o "$to/run"
-	echo "== pkg/$package: $kind"
+	echo "== $package: $kind"
 	"$to/run"
 }
 
-for package in int4 int8; do
+for package in pkg/int4 pkg/int8 internal/native/lattice; do
 	kernels $package address -fsanitize=address,undefined -fno-sanitize-recover=all
 	kernels $package thread -fsanitize=thread
 done
