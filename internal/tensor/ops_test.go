@@ -203,7 +203,8 @@ func TestLargeLinear(t *testing.T) {
 	}
 }
 
-// Linear of bfloat16 numbers, with and without a bias: values and gradients are those of float32, rounded.
+// Linear of bfloat16 numbers, with and without a bias: values and gradients are those of float32, rounded: by the
+// shim on CPUs without AVX-512, by libtorch on others.
 func TestBFloat16Linear(t *testing.T) {
 	const m, n, k = 24, 40, 56
 	for _, biased := range []bool{false, true} {

@@ -2,6 +2,7 @@ package calib
 
 import (
 	"github.com/qakd/qakd/internal/native/lattice"
+	"github.com/qakd/qakd/internal/tensor"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/quant"
 	"github.com/sugarme/gotch/ts"
@@ -38,3 +39,7 @@ func autoRound(c *nn.Context, w []float32, n, k int64, h *ts.Tensor, sch quant.W
 	kernels().Round(lw, lattice.Rounding{H: at, Steps: cfg.Steps, Rate: rate, Most: cfg.Range}, p.Scale, p.ZeroPoint, codes)
 	return p, codes, nil
 }
+
+// RoundingBytes is about what AutoRound takes besides the matrices that GPTQ takes too, of a layer with k inputs in groups of
+// width: for each thread, products of a Gram matrix with the codes of some rows' groups.
+func RoundingBytes(k, width int64) int64 { return lattice.RoundRoom(k, width, tensor.Threads()) }

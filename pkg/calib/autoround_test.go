@@ -128,6 +128,87 @@ func (r *rounding) descend(g []float64, width int, rate, most float32) {
 	}
 }
 
+// search is the loop over one row w: its first state, the best, and what that loses.
+func search(t *testing.T, sch quant.WeightScheme, h [][]float64, w []float32, width, steps int, rate, most float64) (first, best rounding, least float64) {
+	groups := len(w) / width
+	ones := slices.Repeat([]float32{1}, groups)
+	r := &rounding{
+		sch: sch, h: h, w: w, v: make([]float32, len(w)), code: make([]float64, len(w)), scale: make([]float32, groups),
+		zero: make([]int32, groups), factor: [2][]float32{slices.Clone(ones), slices.Clone(ones)},
+	}
+	least = math.Inf(1)
+	for step := 0; ; step++ {
+		r.state(t, width)
+		g, loss := r.gradient(width)
+		if loss < least {
+			least = loss
+			best = rounding{scale: slices.Clone(r.scale), zero: slices.Clone(r.zero), code: slices.Clone(r.code)}
+		}
+		if step == 0 {
+			first = best
+		}
+		if step == steps {
+			return first, best, least
+		}
+		r.descend(g, width, float32(rate*(1-float64(step)/float64(steps))), float32(most))
+	}
+}
+
+// Inputs with one direction that is far larger than the others leave little of products that are large: the float32 sums
+// find as good codes as the loop's float64.
+func TestRoundOfCorrelatedInputs(t *testing.T) {
+	const n, k, width, steps, rate, most = 8, 128, 32, 100, 0.01, 0.5
+	sch := quant.WeightScheme{Bits: 4, Symmetric: true, Granularity: quant.PerGroup, GroupSize: width}
+	for _, strong := range []float64{1, 30, 1000} {
+		r := rand.New(rand.NewPCG(3, 22))
+		w, h, flat, mean := make([]float32, n*k), make([][]float64, k), make([]float32, k*k), make([]float64, k)
+		for i := range w {
+			w[i] = float32(0.02 * r.NormFloat64())
+		}
+		gram := make([]float64, k*k)
+		x := make([]float64, k)
+		for j := range mean {
+			mean[j] = strong * r.NormFloat64()
+		}
+		for range 4 * k {
+			for j := range x {
+				x[j] = r.NormFloat64() / math.Sqrt(4*k)
+			}
+			for i := range gram {
+				gram[i] += x[i/k] * x[i%k]
+			}
+		}
+		for i := range flat {
+			flat[i] = float32(gram[i] + mean[i/k]*mean[i%k])
+			h[i/k] = append(h[i/k], float64(flat[i]))
+		}
+		eachSet(t, func(t *testing.T, s lattice.Set) {
+			scale, codes := make([]float32, n*k/width), make([]byte, n*k)
+			var pin runtime.Pinner
+			defer pin.Unpin()
+			pin.Pin(&flat[0])
+			s.Round(latticeOf(w, n, k, sch), lattice.Rounding{H: unsafe.Pointer(&flat[0]), Steps: steps, Rate: rate, Most: most}, scale, nil, codes)
+			var before, ours, loops float64
+			for row := range n {
+				first, _, least := search(t, sch, h, w[row*k:(row+1)*k], width, steps, rate, most)
+				first.sch, first.h, first.w = sch, h, w[row*k:(row+1)*k]
+				_, loss := first.gradient(width)
+				before, loops = before+loss, loops+least
+				first.scale = scale[row*k/width : (row+1)*k/width]
+				for j := range first.code {
+					first.code[j] = float64(int32(codes[row*k+j]) + sch.QMin())
+				}
+				_, loss = first.gradient(width)
+				ours += loss
+			}
+			t.Logf("%v times: error %.5g at first, %.5g by the loop, %.5g by the kernels", strong, before, loops, ours)
+			if loops > 0.5*before || ours > 1.02*loops {
+				t.Errorf("%v times: error %.5g at first, %.5g by the loop, %.5g by the kernels", strong, before, loops, ours)
+			}
+		})
+	}
+}
+
 // Rounding by signed gradients is the paper's loop, which multiplies (w - value) with the Gram matrix at every step: numbers
 // of few bits, so that both ways of adding them up are exact, and signs of slopes the same.
 func TestRoundIsThePapersLoop(t *testing.T) {
@@ -178,35 +259,13 @@ func TestRoundIsThePapersLoop(t *testing.T) {
 			}
 			differ, moved := 0, 0
 			for row := range int64(n) {
-				want := &rounding{
-					sch: sch, h: h, w: w[row*k : (row+1)*k], v: make([]float32, k), code: make([]float64, k),
-					scale: make([]float32, groups), zero: make([]int32, groups),
-					factor: [2][]float32{slices.Repeat([]float32{1}, int(groups)), slices.Repeat([]float32{1}, int(groups))},
-				}
-				least := math.Inf(1)
-				var best rounding
-				var first []float64
-				for step := 0; ; step++ {
-					want.state(t, width)
-					g, loss := want.gradient(width)
-					if loss < least {
-						least = loss
-						best = rounding{scale: slices.Clone(want.scale), zero: slices.Clone(want.zero), code: slices.Clone(want.code)}
-					}
-					if step == 0 {
-						first = best.code
-					}
-					if step == steps {
-						break
-					}
-					want.descend(g, width, float32(rate*(1-float64(step)/steps)), most)
-				}
+				first, best, _ := search(t, sch, h, w[row*k:(row+1)*k], width, steps, rate, most)
 				for j := range best.code {
 					u := row*groups + int64(j/width)
 					if float64(int32(codes[row*k+int64(j)])+sch.QMin()-zero[u]) != best.code[j] || scale[u] != best.scale[j/width] || zero[u] != best.zero[j/width] {
 						differ++
 					}
-					if best.code[j] != first[j] {
+					if best.code[j] != first.code[j] {
 						moved++
 					}
 				}

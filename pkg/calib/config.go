@@ -36,7 +36,7 @@ const (
 	AbsMaxHalf WeightMethod = "absmax_half" // absmax/7.5
 	SignedMax  WeightMethod = "signed_max"  // absmax/8 where the value of largest magnitude is negative, else absmax/7
 	SearchMSE  WeightMethod = "mse"         // least (weighted) squared error over a grid of clip ranges
-	FitHQQ     WeightMethod = "hqq"         // half-quadratic, of asymmetric schemes
+	FitHQQ     WeightMethod = "hqq"         // half-quadratic, of asymmetric schemes; the paper's with weighting none
 	RoundGPTQ  WeightMethod = "gptq"        // errors moved to columns that are not rounded yet, on scales by another method
 	RoundAuto  WeightMethod = "autoround"   // signed gradients on rounding offsets and clip ranges
 )

@@ -192,9 +192,9 @@ func (f Fold) awq(seen *Layer, readers []*nn.Slot, schemes func(path string) (qu
 
 // ScaleAWQ is AWQ's scale of channels [K] (Lin et al. 2023, "AWQ: Activation-aware Weight Quantization", equations 4 and 5) for
 // weights that read one input: size^a, the mean |x_k| to a power, over the geometric mean of its ends, with the a of 0, 1/n,
-// … (n-1)/n whose weights, rounded to nearest (by the configured rule, if that is what comes after), lose least of their outputs. That error is the one over all rows whose mean
-// Gram matrix is h [K, K], of FoldRows outputs of each weight, evenly spread: which a is best, they say as all would. Silent
-// channels keep 1.
+// … (n-1)/n whose weights, rounded to nearest, lose least of their outputs. That error is the one over all rows whose mean
+// Gram matrix is h [K, K], of FoldRows outputs of each weight, evenly spread: which a is best, they say as all would. They are
+// rounded by the rule that cfg gives scales by, or by signed max where it searches for them. Silent channels keep 1.
 func ScaleAWQ(c *nn.Context, size []float64, h *ts.Tensor, weights []Weight, cfg Config) ([]float32, error) {
 	var samples []lattice.Weight
 	var rules []quant.ScaleMethod

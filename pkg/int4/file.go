@@ -55,7 +55,7 @@ type Layer struct {
 	Source     string                 `json:"source"` // SHA-256 of the checkpoint's tensors that they were made of
 }
 
-// Other is a quantized layer of the checkpoint that the kernels cannot compute with.
+// Other is a quantized layer of the checkpoint that this package's kernels cannot compute with.
 type Other struct {
 	Path   string `json:"path"`
 	Why    string `json:"why"`

@@ -14,7 +14,7 @@ import (
 )
 
 // BuildFile makes the interleaved file of the packed checkpoint in dir and puts it at path, atomically. Codes, scales and
-// zero points are the checkpoint's, bit for bit. Layers that the kernels cannot compute with are listed, with the reason.
+// zero points are the checkpoint's, bit for bit. Layers that this package's kernels cannot compute with are listed, with the reason.
 // The bytes depend on the checkpoint only, apart from the stamp (see Cached).
 func BuildFile(path, dir string) error {
 	b, err := newBuild(dir)
@@ -71,7 +71,7 @@ func newBuild(dir string) (*build, error) {
 	return b, nil
 }
 
-// add takes a layer among the matrices, or among those that the kernels cannot compute with.
+// add takes a layer among the matrices, or among those that this package's kernels cannot compute with.
 func (b *build) add(l qat.LayerPlan) error {
 	input, why := b.src.suits(l)
 	if why == nil {

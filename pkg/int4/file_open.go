@@ -84,7 +84,7 @@ func (f *File) Bytes() int64 { return int64(len(f.data)) }
 // Layers are the matrices in the order of the file; the list is the file's own.
 func (f *File) Layers() []Layer { return f.head.index.Layers }
 
-// Others are the quantized layers of the checkpoint that the kernels cannot compute with; the list is the file's own.
+// Others are the quantized layers of the checkpoint that this package's kernels cannot compute with; the list is the file's own.
 func (f *File) Others() []Other { return f.head.index.Others }
 
 // Matrix is the matrix of a projection as it lies in the file, valid until Close; nil where the file has none.

@@ -19,6 +19,6 @@
 // With a quantized input (dynamic per token or static, of 4 or 8 bits) it is pkg/quant's LinearInt, to the bit: int32 sums of
 // a group are exact, groups are added in ascending order in float32, every product and sum rounded. A token with NaN or an
 // infinity gives NaN. With a float input, float32 activations are multiplied with codes less zero points, exact as floats,
-// and sums of a group with its scale; they run in an order that depends on the number of rows, one, two or more, and on AVX2
-// activations beyond 10^26 overflow them. The bits of a product do not depend on the number of threads.
+// and sums of a group with its scale; rows of x are taken four, two and one at a time, and each of these
+// sums in an order of its own. On AVX2, activations beyond 10^26 overflow them, and scales below 2^-100 lose bits. The bits of a product do not depend on the number of threads.
 package int8

@@ -38,13 +38,14 @@ typedef struct {
   size_t codes; // from row to row
 } int8_rows;
 
+static inline size_t int8_codes(const nat_int8 *w) { return ((size_t)int8_groups(w) * int8_lines(w) * 2 + 31) / 32 * 32; }
+
 static inline int8_rows int8_rows_in(const nat_int8 *w, int M, void *room) {
-  const size_t codes = ((size_t)int8_groups(w) * int8_lines(w) * 2 + 31) / 32 * 32;
-  return (int8_rows){room, (int16_t *)((char *)room + ((size_t)M + 15) / 16 * 64), codes};
+  return (int8_rows){room, (int16_t *)((char *)room + ((size_t)M + 15) / 16 * 64), int8_codes(w)};
 }
 
 static inline size_t int8_room(const nat_int8 *w, int M) {
-  return ((size_t)M + 15) / 16 * 64 + 2 * (size_t)M * int8_rows_in(w, M, NULL).codes;
+  return ((size_t)M + 15) / 16 * 64 + 2 * (size_t)M * int8_codes(w);
 }
 
 // A set of kernels for one kind of CPU. Products are y[m][r] (+)= Σ_k w[r][k]·x[m][k] (+ bias) for rows r0 ≤ r < r1, r0 a

@@ -62,7 +62,11 @@ func FromWords(w *quant.Packed) (*Matrix, error) {
 	if rows == 1 {
 		each = 0
 	}
-	words, scale, zero := (*C.uint32_t)(unsafe.Pointer(unsafe.SliceData(w.Words))), (*C.float)(unsafe.SliceData(w.Params.Scale)), (*C.int32_t)(unsafe.SliceData(w.Params.ZeroPoint))
+	words, scale := (*C.uint32_t)(unsafe.Pointer(unsafe.SliceData(w.Words))), (*C.float)(unsafe.SliceData(w.Params.Scale))
+	var zero *C.int32_t
+	if !w.Scheme.Symmetric {
+		zero = (*C.int32_t)(unsafe.SliceData(w.Params.ZeroPoint))
+	}
 	const piece = 16
 	strips := int(C.int8_strips(&m.c))
 	err = tensor.Each((strips+piece-1)/piece, func(i int) error {

@@ -190,7 +190,9 @@ func Clear(dir string, names ...string) error {
 	}
 	var errs []error
 	for _, e := range entries {
-		if _, name, _ := strings.Cut(e.Name(), "."); name == inputsName || slices.Contains(names, name) {
+		// A folder that was being written when its process died has a dot before its name, and more behind.
+		_, name, _ := strings.Cut(strings.TrimPrefix(e.Name(), "."), ".")
+		if name == inputsName || strings.HasPrefix(name, inputsName+".tmp-") || slices.Contains(names, name) {
 			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
 		}
 	}

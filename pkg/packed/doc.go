@@ -5,5 +5,5 @@
 //	pkg/int8    every other scheme: a byte a weight, in memory of the process
 //
 // [Swap] serves a model that is loaded, [FromCheckpoint] one that is about to be. What has no kernels stays as it is, and is
-// named with the reason.
+// named with the reason; damaged values (a scale that is not finite) are an error.
 package packed

@@ -124,8 +124,11 @@ func words(p *qat.Packed) (*quant.Packed, error) {
 	}
 	if plan.Weight.Granularity == quant.PerTensor { // a signed byte
 		z, err := tensor.Ints(p.Zero.T)
-		if err != nil || len(z) != 1 {
-			return nil, fmt.Errorf("%s: %d zero points, want one (%v)", p.Zero.Name, len(z), err)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Zero.Name, err)
+		}
+		if len(z) != 1 {
+			return nil, fmt.Errorf("%s: %d zero points, want one", p.Zero.Name, len(z))
 		}
 		w.Params.ZeroPoint = []int32{int32(z[0]) + (plan.Weight.QMax()+1)/2}
 		return w, nil

@@ -55,18 +55,23 @@ func (r *Run) CalibrationMemory(m *talker.Model, plan *qat.Plan) (*CalibrationMe
 		}
 		x.walk(e, m, plan, batches, tensor.ElementSize(weights.teacher))
 	}
+	room := int64(0)
 	for _, l := range plan.Layers {
 		rows, groups, err := l.Weight.ParamShape(l.Out, l.In)
 		if err != nil {
 			return nil, err
 		}
 		x.Results += 4 * rows * groups
+		if e.Calib.WeightMethod == calib.RoundAuto {
+			room = max(room, calib.RoundingBytes(l.In, l.In/groups))
+		}
 		if e.Calib.RoundsCodes() {
 			x.Results += l.Params
 			x.Heap += l.Params * int64(l.Weight.Bits) / 8
 		}
 	}
 	x.Heap += x.Results
+	x.Fit += room
 	x.Total = x.Teacher + x.Results + x.Heap + max(x.Student, x.Grams+max(x.Activations, x.Fit))
 	x.Idle = idle(x.Total)
 	x.Total += x.Idle + x.Process

@@ -64,6 +64,7 @@ func TestCachedTeacher(t *testing.T) {
 		if d := math.Abs(exact[i]-alone[i]) / alone[i]; d > 1e-5 {
 			t.Errorf("step %d: loss %v from the exact cache, %v from the teacher", i+1, exact[i], alone[i])
 		}
+		// bf16 logits have 8 bits, of a teacher that the student is already within 0.02 nats of: 10 to 12 % of the first loss.
 		if d := math.Abs(top[i]-want) / want; d > 0.15 || d == 0 {
 			t.Errorf("step %d: loss %v from a bf16 teacher's top classes, %v from the teacher", i+1, top[i], want)
 		}

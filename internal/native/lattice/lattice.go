@@ -58,8 +58,14 @@ func SetOf(name string, threads int) (Set, error) {
 
 // parallel calls f on pieces of 0...n of the given size.
 func (s Set) parallel(n, size int64, f func(from, to C.long)) {
+	s.workers(n, size, func() func(from, to C.long) { return f })
+}
+
+// workers calls on pieces of 0...n what begin returns, once for each thread.
+func (s Set) workers(n, size int64, begin func() func(from, to C.long)) {
 	var next atomic.Int64
 	work := func() {
+		f := begin()
 		for from := next.Add(size) - size; from < n; from = next.Add(size) - size {
 			f(C.long(from), C.long(min(from+size, n)))
 		}

@@ -162,14 +162,14 @@ static TARGET void round_row(const lat_round *r, long row, const round_room *m, 
     span_of(x + i * n, n, &m->unit[i].lo, &m->unit[i].hi);
     factored(r, &m->unit[i]);
   }
-  double least = INFINITY;
+  double least = 0;
   for (long step = 0;; step++) {
     for (long i = 0; i < units; i++) m->minus[i] = -m->unit[i].u.scale;
     memcpy(m->g, wh, sizeof(float) * k);
     add_rows(m->g, ch, k, units, m->all, m->minus);
     double error = 0;
     for (long i = 0; i < units; i++) error += share_of(x + i * n, c + i * n, m->g + i * n, n, m->unit[i].u.scale);
-    if (!(error >= least)) {
+    if (step == 0 || error < least) {
       least = error;
       for (long i = 0; i < units; i++) {
         const lat_unit u = m->unit[i].u;

@@ -75,8 +75,8 @@ type Rounding struct {
 // roundRows is how many rows share a pass over H at their beginning.
 const roundRows = 16
 
-// Round fills in scales, zero points (nil of a symmetric scheme) and codes. Units must not be longer than a row. It takes
-// 64·k·(k/Width + 2) bytes for each of the threads.
+// Round fills in scales, zero points (nil of a symmetric scheme) and codes. Units must not be longer than a row. Beside them it
+// takes RoundRoom.
 func (s Set) Round(w Weight, how Rounding, scale []float32, zero []int32, codes []byte) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
@@ -89,10 +89,15 @@ func (s Set) Round(w Weight, how Rounding, scale []float32, zero []int32, codes 
 		w: w.c(&pin), h: (*C.float)(how.H), steps: C.long(how.Steps), rate: C.double(how.Rate), most: C.float(how.Most),
 		scale: floats(scale), zero: ints(zero), codes: bytes(codes),
 	}
-	s.parallel(int64(len(w.W))/w.K, roundRows, func(from, to C.long) {
-		room := make([]float32, C.lat_round_room(&c, to-from))
-		C.lat_round_rows(s.k, &c, from, to, floats(room))
+	s.workers(int64(len(w.W))/w.K, roundRows, func() func(from, to C.long) {
+		room := make([]float32, C.lat_round_room(&c, roundRows))
+		return func(from, to C.long) { C.lat_round_rows(s.k, &c, from, to, floats(room)) }
 	})
+}
+
+// RoundRoom is about how many bytes Round takes on as many threads, for rows of k in units of width.
+func RoundRoom(k, width int64, threads int) int64 {
+	return int64(threads) * 4 * roundRows * k * (k/width + 2)
 }
 
 // Scaled is w [n, k] with column j multiplied by scale[j].

@@ -8,7 +8,11 @@ package emulated
 // #include "sets.h"
 import "C"
 
-import "unsafe"
+import (
+	"unsafe"
+
+	_ "github.com/qakd/qakd/internal/native" // whose headers are included
+)
 
 // Sets are the sets of kernels, each an int4_kernels of ../int4.h, by their names behind "emulated-".
 func Sets() map[string]unsafe.Pointer {
