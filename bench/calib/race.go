@@ -165,7 +165,7 @@ func (l *layer) fit(c *nn.Context, o options) (p quant.QParams, codes []byte, sc
 			codes, err = calib.Codes(weight, p)
 		}
 	case "gptq":
-		cfg.WeightMethod, cfg.Weighting, cfg.GPTQ.Scales = calib.RoundGPTQ, calib.WeightNone, calib.SearchMSE
+		cfg.WeightMethod, cfg.GPTQ.Scales = calib.RoundGPTQ, calib.AbsMaxHalf // by a rule, as the rival has them
 		p, codes, err = calib.FitWeight(c, weight, nil, gram(l.x), cfg)
 	case "autoround":
 		cfg.WeightMethod, cfg.AutoRound.Steps = calib.RoundAuto, o.steps
