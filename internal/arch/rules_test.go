@@ -15,6 +15,26 @@ const maxLines = 400
 // maxMain is the longest main.go of an example: a composition, nothing else.
 const maxMain = 160
 
+// TestPropertiesAreFixed: a package with property tests fixes what they draw.
+func TestPropertiesAreFixed(t *testing.T) {
+	draws, fixed := map[string]string{}, map[string]bool{}
+	for _, s := range sources(t) {
+		for _, i := range s.file.Imports {
+			switch i.Path.Value {
+			case `"pgregory.net/rapid"`:
+				draws[s.dir()] = s.path
+			case `"` + module + `/internal/testkit/fixedseed"`:
+				fixed[s.dir()] = true
+			}
+		}
+	}
+	for dir, file := range draws {
+		if dir != "internal/testkit/fixedseed" && !fixed[dir] {
+			t.Errorf("%s: property tests without internal/testkit/fixedseed: they would draw others at each run", file)
+		}
+	}
+}
+
 // TestForbiddenCalls: gotch's Must functions and log.Fatal end the process,
 // its NoGrad loses gradients, its in-place methods leak; panics are for
 // internal/tensor and for what cannot happen. examples/external is a program

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	_ "github.com/qakd/qakd/internal/testkit/fixedseed"
 	"pgregory.net/rapid"
 )
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/qakd/qakd/internal/tensor"
+	_ "github.com/qakd/qakd/internal/testkit/fixedseed"
 	"github.com/qakd/qakd/pkg/nn"
 	"github.com/qakd/qakd/pkg/quant"
 	"pgregory.net/rapid"

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	_ "github.com/qakd/qakd/internal/testkit/fixedseed"
 	"github.com/qakd/qakd/pkg/quant"
 	"pgregory.net/rapid"
 )

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/qakd/qakd/internal/native"
+	_ "github.com/qakd/qakd/internal/testkit/fixedseed"
 	"github.com/qakd/qakd/pkg/quant"
 	"pgregory.net/rapid"
 )

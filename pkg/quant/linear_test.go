@@ -16,7 +16,7 @@ var kernelSets = []string{"avx512vnni", "avxvnni", "avx512", "avx2", "portable"}
 func TestLinearIsComposite(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pr := drawProblem(t)
-		tol := 1e-6
+		tol := 1e-5 // float32 sums of thousands of terms of either sign, in another order
 		if pr.bf16 || pr.bf16Master {
 			tol = 1e-2 // sums in another order are rounded to bfloat16
 		}

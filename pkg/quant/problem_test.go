@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/qakd/qakd/internal/tensor"
+	_ "github.com/qakd/qakd/internal/testkit/fixedseed"
 	"github.com/qakd/qakd/pkg/quant"
 	"github.com/sugarme/gotch"
 	"github.com/sugarme/gotch/ts"

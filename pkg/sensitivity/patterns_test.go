@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	_ "github.com/qakd/qakd/internal/testkit/fixedseed"
 	"github.com/qakd/qakd/pkg/qat"
 	"pgregory.net/rapid"
 )

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode"
 
+	_ "github.com/qakd/qakd/internal/testkit/fixedseed"
 	"golang.org/x/text/unicode/norm"
 	"pgregory.net/rapid"
 )

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	_ "github.com/qakd/qakd/internal/testkit/fixedseed"
 	"github.com/sugarme/tokenizer"
 	"github.com/sugarme/tokenizer/normalizer"
 	"pgregory.net/rapid"
