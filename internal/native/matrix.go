@@ -57,8 +57,8 @@ func Foreign(format unsafe.Pointer, rows, cols int, data unsafe.Pointer) (*Matri
 	return &Matrix{c: C.nat_matrix{kind: C.NAT_FOREIGN, rows: C.int(rows), cols: C.int(cols), data: data, format: f}}, nil
 }
 
-// ForeignCopy is Foreign with a copy of a descriptor of size bytes, which Close frees.
-func ForeignCopy(format unsafe.Pointer, rows, cols int, data unsafe.Pointer, size uintptr) (*Matrix, error) {
+// ForeignCopy is Foreign with a copy of a descriptor of size bytes, which Close frees, and a bias [rows] or nil.
+func ForeignCopy(format unsafe.Pointer, rows, cols int, data unsafe.Pointer, size uintptr, bias []float32) (*Matrix, error) {
 	own := C.malloc(C.size_t(size))
 	if own == nil {
 		return nil, errMemory
@@ -70,6 +70,13 @@ func ForeignCopy(format unsafe.Pointer, rows, cols int, data unsafe.Pointer, siz
 		return nil, err
 	}
 	m.free = func() { C.free(own) }
+	if bias == nil {
+		return m, nil
+	}
+	if err := m.SetBias(bias); err != nil {
+		m.Close()
+		return nil, err
+	}
 	return m, nil
 }
 

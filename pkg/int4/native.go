@@ -22,13 +22,5 @@ func (m *Matrix) Native(kernels string, bias []float32) (*native.Matrix, error) 
 	}
 	c := m.c
 	c.kernels = k
-	d, err := native.ForeignCopy(unsafe.Pointer(&C.int4_format), int(c.rows), int(c.cols), unsafe.Pointer(&c), unsafe.Sizeof(c))
-	if err != nil || bias == nil {
-		return d, err
-	}
-	if err := d.SetBias(bias); err != nil {
-		d.Close()
-		return nil, err
-	}
-	return d, nil
+	return native.ForeignCopy(unsafe.Pointer(&C.int4_format), int(c.rows), int(c.cols), unsafe.Pointer(&c), unsafe.Sizeof(c), bias)
 }
