@@ -8,9 +8,9 @@ import "C"
 import (
 	"fmt"
 	"runtime"
-	"slices"
-	"strings"
 	"unsafe"
+
+	"github.com/qakd/qakd/internal/native"
 )
 
 // BlockSize is the number of values that share a largest magnitude.
@@ -35,13 +35,9 @@ func Kernels() []string {
 
 // kernels is the set of that name; "" is the fastest.
 func kernels(name string) (*C.adamw_kernels, error) {
-	names := Kernels()
-	if name == "" {
-		name = names[len(names)-1]
-	}
-	i := slices.Index(names, name)
-	if i < 0 {
-		return nil, fmt.Errorf("adamw: kernels %q, want one of %s (those that this CPU can run)", name, strings.Join(names, ", "))
+	i, err := native.Choose(name, Kernels())
+	if err != nil {
+		return nil, fmt.Errorf("adamw: %w", err)
 	}
 	return C.adamw_kernels_at(C.int(i)), nil
 }

@@ -9,10 +9,11 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/qakd/qakd/internal/native"
 )
 
 // Rule derives a scale from the weights that share it; the numbers are those of quant.ScaleMethod.
@@ -45,13 +46,9 @@ func Kernels() (names []string) {
 
 // SetOf is the set of that name on as many threads, at least 1; "" is the fastest.
 func SetOf(name string, threads int) (Set, error) {
-	names := Kernels()
-	if name == "" {
-		name = names[len(names)-1]
-	}
-	i := slices.Index(names, name)
-	if i < 0 {
-		return Set{}, fmt.Errorf("lattice: kernels %q, want one of %s (those that this CPU can run)", name, strings.Join(names, ", "))
+	i, err := native.Choose(name, Kernels())
+	if err != nil {
+		return Set{}, fmt.Errorf("lattice: %w", err)
 	}
 	return Set{C.lat_kernels_at(C.int(i)), max(threads, 1)}, nil
 }

@@ -95,9 +95,10 @@ func (s Set) Round(w Weight, how Rounding, scale []float32, zero []int32, codes 
 	})
 }
 
-// RoundRoom is about how many bytes Round takes on as many threads, for rows of k in units of width.
+// RoundRoom is how many bytes Round takes on as many threads, for rows of k in units of width.
 func RoundRoom(k, width int64, threads int) int64 {
-	return int64(threads) * 4 * roundRows * k * (k/width + 2)
+	r := C.lat_round{w: C.lat_weight{k: C.long(k), width: C.long(width)}}
+	return int64(threads) * 4 * int64(C.lat_round_room(&r, roundRows))
 }
 
 // Scaled is w [n, k] with column j multiplied by scale[j].
